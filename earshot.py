@@ -1,0 +1,5 @@
+"""The `earshot` command."""
+
+
+def main() -> None:
+    raise SystemExit("nothing yet")
