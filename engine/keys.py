@@ -1,0 +1,69 @@
+"""The keys at rest: a master key, the archive's key pair made from it, and data keys wrapped to the archive.
+
+The engine holds the archive's public key alone: it can seal a journal and cannot read one back. Wrapping is HPKE
+(RFC 9180, base mode: X25519, HKDF-SHA256, AES-256-GCM).
+
+Not here: where the keys lie on disk (`actors/spool.py`), and the sealing of blocks (`journal.py`).
+"""
+
+import base64
+import binascii
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+KEY_BYTES = 32
+_SUITE = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
+# Bound to each derivation and each wrapping, so that a key made for one purpose opens nothing else.
+_ARCHIVE_PURPOSE = b"earshot archive key, version 1"
+_JOURNAL_PURPOSE = b"earshot journal, version 1: "
+
+
+class KeyRefused(Exception):
+    """A key that is not one, or not the one that a journal was sealed for. The text says what to do."""
+
+
+def encode_key(key: bytes) -> str:
+    """A 32-byte key as the one line of text that its file holds."""
+    return base64.b64encode(key).decode("ascii")
+
+
+def decode_key(text: str) -> bytes:
+    """The key in a line of base64. Raises `KeyRefused` unless it is 32 bytes."""
+    try:
+        key = base64.b64decode(text.strip(), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise KeyRefused("A key is 32 bytes in base64 (44 characters); this is not base64.") from error
+    if len(key) != KEY_BYTES:
+        raise KeyRefused(f"A key is 32 bytes in base64 (44 characters); this one has {len(key)} bytes.")
+    return key
+
+
+def archive_private_key(master_key: bytes) -> X25519PrivateKey:
+    """The archive's private key, the same each time for one master key."""
+    secret = HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=_ARCHIVE_PURPOSE).derive(master_key)
+    return X25519PrivateKey.from_private_bytes(secret)
+
+
+def public_bytes(private_key: X25519PrivateKey) -> bytes:
+    """The 32 public bytes of a private key: all that an engine needs."""
+    return private_key.public_key().public_bytes_raw()
+
+
+def wrap(data_key: bytes, public_key: bytes, context: bytes) -> bytes:
+    """`data_key` sealed to the archive and bound to `context` (a call id's 16 bytes)."""
+    return _SUITE.encrypt(data_key, X25519PublicKey.from_public_bytes(public_key), info=_JOURNAL_PURPOSE + context)
+
+
+def unwrap(wrapped: bytes, private_key: X25519PrivateKey, context: bytes) -> bytes:
+    """The data key again. Raises `KeyRefused` when it was wrapped for another master key or another call."""
+    try:
+        return _SUITE.decrypt(wrapped, private_key, info=_JOURNAL_PURPOSE + context)
+    except (InvalidTag, ValueError) as error:
+        raise KeyRefused(
+            "This file was sealed for another master key. "
+            "Set EARSHOT_MASTER_KEY_FILE to the key of the system that recorded it."
+        ) from error
