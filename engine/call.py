@@ -40,6 +40,9 @@ from engine.events import (
     StreamsAgreed,
 )
 
+UNKNOWN = Party()
+NO_IDENTITY = Identity()
+
 
 @dataclass(frozen=True, slots=True)
 class Begin:
@@ -83,7 +86,7 @@ class Identify:
     caller: Party
     callee: Party
     direction: str = ""
-    identity: Identity = Identity()
+    identity: Identity = NO_IDENTITY
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,10 +170,10 @@ class CallState:
     started: Instant
     events: int = 1
     origins: tuple[Origin, ...] = ()
-    caller: Party = Party()
-    callee: Party = Party()
+    caller: Party = UNKNOWN
+    callee: Party = UNKNOWN
     direction: str = ""
-    identity: Identity = Identity()
+    identity: Identity = NO_IDENTITY
     streams: tuple[Stream, ...] = ()
     presences: tuple[Presence, ...] = ()
     holders: frozenset[Holder] = frozenset()

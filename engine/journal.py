@@ -4,7 +4,7 @@ Layout (all integers little-endian):
 
     file    = magic (8) | owner id (16: the call's UUID) | length of wrapped key (u16) | wrapped key | block*
     block   = length of sealed bytes (u32) | number (u32) | sealed bytes
-    sealed  = AES-256-GCM under the owner's data key; nonce = number (12 bytes, big-endian), additional data = id | number
+    sealed  = AES-256-GCM, owner's data key; nonce = number (12 bytes, big-endian), additional data = owner id | number
     opened  = kind (u8) | zero (u8) | rows (u16) | event number (u32) | realtime ns (i64) | monotonic ns (i64) | payload
     payload = an event as JSON, or `rows` row headers of 16 bytes (ROW) followed by the packets themselves, end to end
 
