@@ -6,8 +6,6 @@ What must not be here: what a setting does. The houses (engine, actors, archive 
 `earshot` command hands each process a configuration value of its own. Nothing is read when this module is imported.
 """
 
-import base64
-import binascii
 import ipaddress
 import os
 import re
@@ -35,6 +33,8 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from engine.keys import KeyRefused, decode_key
+
 PREFIX: Final = "EARSHOT_"
 CONFIG_VARIABLE: Final = "EARSHOT_CONFIG"
 CONFIG_FILE: Final = "earshot.toml"
@@ -45,7 +45,6 @@ FIRST_EPHEMERAL_PORT: Final = 32768
 FIRST_FREE_PORT: Final = 1024
 # A call has two streams, and each stream two ports (RTP and RTCP).
 PORTS_PER_CALL: Final = 4
-MASTER_KEY_BYTES: Final = 32
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -119,12 +118,9 @@ def _ports(given: object) -> range:
 
 def _master_key(given: object) -> SecretBytes:
     try:
-        key = base64.b64decode(given if isinstance(given, str) else "", validate=True)
-    except (binascii.Error, ValueError):
-        key = b""
-    if len(key) != MASTER_KEY_BYTES:
-        raise ValueError(f"must be {MASTER_KEY_BYTES} bytes in base64, such as `openssl rand -base64 32` prints")
-    return SecretBytes(key)
+        return SecretBytes(decode_key(str(given)))
+    except KeyRefused as error:
+        raise ValueError("must be 32 bytes in base64, such as `openssl rand -base64 32` prints") from error
 
 
 def _lower(given: object) -> object:
