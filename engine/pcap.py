@@ -43,7 +43,8 @@ def record(realtime_ns: int, source: Address, destination: Address, payload: byt
     """One UDP packet as a record that follows FILE_HEADER or another record.
 
     `realtime_ns` counts from 1970 (UTC); addresses are (IP address, port), both of one family.
-    Raises `LocalProtocolError` for a payload above MAX_PAYLOAD_BYTES, and for addresses that are none or differ in family.
+    Raises `LocalProtocolError` for a payload above MAX_PAYLOAD_BYTES, for an address that is none, and for two of
+    different families.
     """
     from_ip, to_ip = _packed(source[0]), _packed(destination[0])
     if len(from_ip) != len(to_ip):

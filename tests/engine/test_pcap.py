@@ -14,7 +14,6 @@ from engine import pcap
 from engine.errors import LocalProtocolError
 
 REALTIME_NS = 1_700_000_000_123_456_789
-FIELDS = ["frame.time_epoch", "ip.src", "ip.dst", "ipv6.src", "ipv6.dst", "udp.srcport", "udp.dstport", "data.data"]
 
 
 def dissect(file: Path, *records: bytes) -> list[dict[str, Any]]:
@@ -30,9 +29,7 @@ def dissect(file: Path, *records: bytes) -> list[dict[str, Any]]:
 def test_tshark_reads_ipv4_with_nanoseconds_and_good_checksums(tmp_path: Path) -> None:
     record = pcap.record(REALTIME_NS, ("192.0.2.10", 40_000), ("198.51.100.7", 10_002), b"voice")
     (layers,) = dissect(tmp_path / "one.pcap", record)
-    assert (
-        layers["frame"]["frame.time_epoch"].endswith("123456789") or "123456789" in layers["frame"]["frame.time_epoch"]
-    )
+    assert ".123456789" in layers["frame"]["frame.time_epoch"]
     assert (layers["ip"]["ip.src"], layers["ip"]["ip.dst"]) == ("192.0.2.10", "198.51.100.7")
     assert (layers["udp"]["udp.srcport"], layers["udp"]["udp.dstport"]) == ("40000", "10002")
     assert layers["udp"]["udp.checksum.status"] == "1"
