@@ -197,6 +197,12 @@ AnyEvent = (
     | Ended
 )
 
+
+def event_name(event: AnyEvent) -> str:
+    """The event's name in JSON: `streams-agreed`."""
+    return str(event.__struct_config__.tag)
+
+
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
 

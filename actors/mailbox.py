@@ -1,0 +1,84 @@
+"""The mailbox of an actor: letters in order, each answered once.
+
+`post` is for callers that may not wait (the switchboard: the order of arrival is the order of handling); `ask` for
+those that can. What an actor was doing when it failed is answered with the failure; letters behind it wait for the
+restarted run. A closed mailbox answers everything at once.
+"""
+
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Final, Generic, TypeVar
+
+import trio
+
+C = TypeVar("C")
+A = TypeVar("A")
+
+# Letters that wait. A call gets a few a minute; more means that its run is stuck, and refusing is the honest answer.
+MOST_WAITING: Final = 64
+
+
+class Unanswered(Exception):
+    """The letter will not be answered: the actor failed on it, has ended, or is swamped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Letter(Generic[C, A]):
+    """What is asked, and what to do with the answer (or with an `Unanswered`)."""
+
+    content: C
+    then: Callable[[A | Unanswered], None]
+
+
+class Mailbox(Generic[C, A]):
+    """Letters for one actor; iterate over `letters()` in the run."""
+
+    __slots__ = ("_arrived", "_closed", "_waiting")
+
+    def __init__(self) -> None:
+        self._waiting: deque[Letter[C, A]] = deque()
+        self._arrived: trio.lowlevel.ParkingLot = trio.lowlevel.ParkingLot()
+        self._closed = False
+
+    def post(self, content: C, then: Callable[[A | Unanswered], None]) -> None:
+        """Put a letter in without waiting. `then` is called once, maybe before this returns."""
+        if self._closed:
+            then(Unanswered("The call has ended."))
+        elif len(self._waiting) >= MOST_WAITING:
+            then(Unanswered(f"{MOST_WAITING} requests are waiting for this call already."))
+        else:
+            self._waiting.append(Letter(content, then))
+            self._arrived.unpark()
+
+    async def ask(self, content: C) -> A:
+        """Put a letter in and wait for its answer. Errors: `Unanswered`."""
+        answered = trio.Event()
+        answers: list[A | Unanswered] = []
+
+        def take(answer: A | Unanswered) -> None:
+            answers.append(answer)
+            answered.set()
+
+        self.post(content, take)
+        await answered.wait()
+        if isinstance(answers[0], Unanswered):
+            raise answers[0]
+        return answers[0]
+
+    def close(self) -> None:
+        """Take no more; what waits is answered with `Unanswered`, and the run's iteration ends."""
+        self._closed = True
+        while self._waiting:
+            self._waiting.popleft().then(Unanswered("The call has ended."))
+        self._arrived.unpark_all()
+
+    async def letters(self) -> AsyncIterator[Letter[C, A]]:
+        """Each letter in turn, until the mailbox is closed."""
+        while not self._closed:
+            if self._waiting:
+                await trio.lowlevel.checkpoint()
+                if self._waiting:
+                    yield self._waiting.popleft()
+            else:
+                await self._arrived.park()

@@ -1,0 +1,107 @@
+"""The spool: where calls lie on disk until they are recordings, who holds it, and the renames that move them.
+
+    <data>/spool/live/<call-id>/journal       a call that runs
+    <data>/spool/finished/<call-id>/journal   one that ended: the rename is the commit, and the archive's turn begins
+    <data>/spool/stuck/<call-id>/             one that the archive could not read, with the reason
+    <data>/spool/outbox/<number>              the node's events, segment by segment
+    <data>/spool/engine.lock, archive.lock    who holds it
+
+Not here: what a journal holds; the archive's own steps (`archive/`).
+"""
+
+import fcntl
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+from uuid import UUID
+
+JOURNAL = "journal"
+
+
+class SpoolHeld(Exception):
+    """Another process holds the spool. The text says which, and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spool:
+    """The folders below one data folder."""
+
+    root: Path
+
+    @classmethod
+    def below(cls, data_dir: Path) -> Self:
+        """The spool of this data folder; made where it is missing, readable by its owner alone."""
+        spool = cls(data_dir / "spool")
+        for folder in (spool.root, spool.live, spool.finished, spool.stuck, spool.outbox):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return spool
+
+    @property
+    def live(self) -> Path:
+        """Calls that run."""
+        return self.root / "live"
+
+    @property
+    def finished(self) -> Path:
+        """Calls that ended and are not recordings yet."""
+        return self.root / "finished"
+
+    @property
+    def stuck(self) -> Path:
+        """Calls that could not be read."""
+        return self.root / "stuck"
+
+    @property
+    def outbox(self) -> Path:
+        """Segments of the outbox."""
+        return self.root / "outbox"
+
+    def open_call(self, call_id: UUID) -> Path:
+        """Make a call's folder; gives its journal's path."""
+        folder = self.live / str(call_id)
+        folder.mkdir(mode=0o700)
+        return folder / JOURNAL
+
+    def finish(self, call_id: UUID) -> None:
+        """Hand a call to the archive. Done twice it is done once."""
+        try:
+            os.rename(self.live / str(call_id), self.finished / str(call_id))
+        except FileNotFoundError:
+            if not (self.finished / str(call_id)).exists():
+                raise
+
+    def recover(self) -> list[str]:
+        """Hand over what the last engine left when it died; only for who holds the lock. Gives the call ids."""
+        left = sorted(folder.name for folder in self.live.iterdir())
+        for name in left:
+            os.rename(self.live / name, self.finished / name)
+        return left
+
+    def free_bytes(self) -> int:
+        """Room on the spool's disk for a process without privileges."""
+        return shutil.disk_usage(self.root).free
+
+
+class Lock:
+    """A lock on a spool, held as long as the process lives; the kernel lets go of it whatever kills the process."""
+
+    def __init__(self, path: Path, holder: str) -> None:
+        """Take it. Errors: `SpoolHeld` with the other process's own words."""
+        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            other = os.pread(self._fd, 200, 0).decode("utf-8", "replace").strip() or "an unknown process"
+            os.close(self._fd)
+            raise SpoolHeld(
+                f"{path.parent} is held by {other}. Stop that process first, "
+                "or give this one a folder of its own with EARSHOT_DATA_DIR."
+            ) from error
+        os.ftruncate(self._fd, 0)
+        os.pwrite(self._fd, f"{holder}, process {os.getpid()}\n".encode(), 0)
+
+    def release(self) -> None:
+        """Let go."""
+        os.close(self._fd)
