@@ -1,5 +1,198 @@
-"""The `earshot` command."""
+"""The `earshot` command: the composition root. Each command turns settings into one process's configuration.
+
+Exit status 2 means: something must be changed before a start can succeed (a wrong setting, a spool that is held).
+`earshot run` does not restart a program that ends so.
+
+What must not be here: what the processes do. Each command imports its house when it is called, so that `--help` is fast
+and `earshot run` holds nothing in memory that it does not use.
+"""
+
+import math
+import os
+import stat
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, BinaryIO, Final, NoReturn, TypeVar
+
+import typer
+
+if TYPE_CHECKING:
+    from engine.journal import JournalReader
+    from settings import Settings
+
+FAILED: Final = 1
+CANNOT_START: Final = 2
+
+# After its grace period a process still seals and closes what it has; that takes less than this.
+SEALING_S: Final = 5.0
+# What takes longer than this shows how far it is.
+PATIENCE_S: Final = 2.0
+
+T = TypeVar("T")
+
+app = typer.Typer(
+    name="earshot",
+    help="Records phone calls over SIPREC and RTP, and keeps them.",
+    no_args_is_help=True,
+    add_completion=False,
+    # Its tracebacks show values of variables, and those may be keys.
+    pretty_exceptions_enable=False,
+)
+journal = typer.Typer(help="Looks into a journal (needs the master key).", no_args_is_help=True)
+app.add_typer(journal, name="journal")
+
+JournalFile = Annotated[Path, typer.Argument(metavar="FILE", help="A journal, or the folder of a call.")]
 
 
 def main() -> None:
-    raise SystemExit("nothing yet")
+    """The installed `earshot`."""
+    app()
+
+
+@app.callback(invoke_without_command=True)
+def _earshot(
+    show_version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    if show_version:
+        typer.echo(f"earshot {version('earshot')}")
+        raise typer.Exit
+
+
+@app.command()
+def run() -> None:
+    """Run everything that the Procfile names, and restart each program that ends."""
+    from actors.processes import ProcessesConfig, ProcfileError
+    from actors.processes import run as run_processes
+
+    settings = _settings()
+    terminal = sys.stdout.isatty()
+    # Programs write into a pipe of ours; what they cannot see is that a person reads it.
+    environment = {"EARSHOT_LOG_FORMAT": "text", "FORCE_COLOR": "1"} if terminal else {}
+    config = ProcessesConfig(
+        procfile=_procfile(),
+        grace_s=max(settings.engine_grace_s, settings.archive_grace_s) + SEALING_S,
+        colour=terminal,
+        environment=environment if settings.log_format == "auto" else {},
+    )
+    try:
+        outcome = run_processes(config)
+    except ProcfileError as error:
+        _fail(str(error), CANNOT_START)
+    if outcome.sentence:
+        typer.echo(outcome.sentence, err=True)
+    raise typer.Exit(outcome.status)
+
+
+@journal.command()
+def show(
+    file: JournalFile,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a block.")] = False,
+) -> None:
+    """Print a journal's blocks: events in words, packets summed by stream."""
+    from rich.console import Console
+
+    from archive import inspection
+
+    with _opened(file) as (opened, reader):
+        console = Console(soft_wrap=True, highlight=False)
+        streams = inspection.Streams({})
+        if not as_json:
+            console.print(f"Journal {reader.owner}", style="bold")
+        blocks = 0
+        # Where lines appear as they are read, or go through a pager, they are the progress.
+        into_file = stat.S_ISREG(os.fstat(sys.stdout.fileno()).st_mode)
+        for entry in _watched(inspection.entries(reader), opened, quiet=not into_file):
+            blocks += 1
+            if as_json:
+                typer.echo(inspection.as_json(entry))
+            else:
+                console.print(inspection.as_text(entry, streams))
+        damage = inspection.tail(reader)
+        typer.echo(damage or f"{blocks} blocks, all whole.", err=True)
+
+
+@journal.command("pcap")
+def pcap_(
+    file: JournalFile,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Where to write; by default <call id>.pcap in this folder.")
+    ] = None,
+) -> None:
+    """Write a journal's packets as a capture that Wireshark opens. It holds the voices, readable by anyone."""
+    from archive import inspection
+
+    with _opened(file) as (opened, reader):
+        target = out or Path(f"{reader.owner}.pcap")
+        try:
+            descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with os.fdopen(descriptor, "wb") as capture:
+                for piece in _watched(inspection.capture(reader), opened):
+                    capture.write(piece)
+        except OSError as error:
+            _fail(f"{target} cannot be written: {error.strerror}.")
+        typer.echo(" ".join(filter(None, (f"{target} is written.", inspection.tail(reader)))), err=True)
+
+
+def _settings() -> "Settings":
+    from settings import SettingsError, load
+
+    try:
+        return load()
+    except SettingsError as error:
+        _fail(str(error), CANNOT_START)
+
+
+def _procfile() -> Path:
+    """The working directory's Procfile, else the one that came with this command."""
+    here = Path("Procfile")
+    return here if here.is_file() else Path(__file__).with_name("Procfile")
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[BinaryIO, "JournalReader"]]:
+    """A journal that is ready to be read; what keeps it from being read ends the command with a sentence."""
+    from actors.keyfile import read_master_key
+    from actors.spool import JOURNAL
+    from engine.journal import JournalError, JournalReader
+    from engine.keys import KeyRefused, archive_private_key
+
+    settings = _settings()
+    file = path / JOURNAL if path.is_dir() else path
+    try:
+        with file.open("rb") as opened:
+            master_key = settings.master_key.get_secret_value() if settings.master_key else None
+            private_key = archive_private_key(master_key or read_master_key(settings.master_key_file))
+            yield opened, JournalReader(opened, private_key)
+    except BrokenPipeError:
+        raise  # whoever read our output has seen enough
+    except OSError as error:
+        _fail(f"{file} cannot be read: {error.strerror}.")
+    except (JournalError, KeyRefused) as error:
+        _fail(f"{file} cannot be read. {error}")
+
+
+def _watched(pieces: Iterable[T], file: BinaryIO, *, quiet: bool = False) -> Iterator[T]:
+    """Passes `pieces` on; on a terminal, unless `quiet`, shows how far `file` is read once that takes long."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    bar = Progress(console=Console(stderr=True), transient=True)
+    task = bar.add_task("Reading", total=os.fstat(file.fileno()).st_size)
+    shown_from_s = math.inf if quiet or not sys.stderr.isatty() else time.monotonic() + PATIENCE_S
+    try:
+        for piece in pieces:
+            yield piece
+            if time.monotonic() > shown_from_s:
+                bar.start()
+                bar.update(task, completed=file.tell())
+    finally:
+        bar.stop()
+
+
+def _fail(sentence: str, status: int = FAILED) -> NoReturn:
+    typer.echo(sentence, err=True)
+    raise typer.Exit(status)
