@@ -141,11 +141,12 @@ def test_packets_are_summed_by_stream(call: Pen) -> None:
     lines = told(call.path)
     assert lines[4].split(None, 2)[1:] == [
         "0.200",
-        "stream 0 (caller, label 1): 2 RTP, 344 bytes, seq 65535-0; stream 1 (callee, label 2): 1 RTP, 172 bytes, seq 7-7",
+        "stream 0 (caller, label 1): 2 RTP, 344 bytes, seq 65535-0; "
+        "stream 1 (callee, label 2): 1 RTP, 172 bytes, seq 7-7",
     ]
     # A packet too short for a sequence number is counted all the same.
     assert lines[5].split(None, 2)[2] == (
-        "stream 0 (caller, label 1): 1 RTCP, 28 bytes; stream 1 (callee, label 2): 2 RTP, 173 bytes, seq 8-None, 1 cut"
+        "stream 0 (caller, label 1): 1 RTCP, 28 bytes; stream 1 (callee, label 2): 2 RTP, 173 bytes, seq 8-8, 1 cut"
     )
 
 
@@ -163,16 +164,9 @@ def test_json_holds_the_same(call: Pen) -> None:
         "first_sequence": 65_535,
         "last_sequence": 0,
     }
-    assert (
-        found[6]["event"]
-        == {
-            "event": "ended",
-            "at": list(msg := (at(1500).realtime_ns, at(1500).monotonic_ns)),
-            "end": "normal",
-            "by": "BYE",
-        }
-        and msg
-    )
+    end = at(1500)
+    moment = [end.realtime_ns, end.monotonic_ns]
+    assert found[6]["event"] == {"event": "ended", "at": moment, "end": "normal", "by": "BYE"}
 
 
 def test_an_event_of_another_release_is_shown_as_it_is(pen: Pen) -> None:
@@ -205,7 +199,7 @@ def test_a_damaged_block_is_told(call: Pen) -> None:
     call.path.write_bytes(data)
     with opened(call.path) as reader:
         assert len(list(inspection.entries(reader))) == 6
-        assert inspection.tail(reader) == "1 blocks before the end are damaged and were left out."
+        assert inspection.tail(reader) == "Damaged blocks, left out: 1."
 
 
 def test_tshark_reads_the_capture(call: Pen, tmp_path: Path) -> None:
@@ -222,9 +216,10 @@ def test_tshark_reads_the_capture(call: Pen, tmp_path: Path) -> None:
         "udp.dstport",
         "rtp.seq",
     ]
+    decode_as = [word for port in (10_000, 10_002) for word in ("-d", f"udp.port=={port},rtp")]
+    shown = [word for field in fields for word in ("-e", field)]
     found = subprocess.run(
-        ["tshark", "-n", "-r", target, "-d", "udp.port==10000,rtp", "-d", "udp.port==10002,rtp", "-T", "fields"]
-        + [word for name in fields for word in ("-e", name)],
+        ["tshark", "-n", "-r", str(target), *decode_as, "-T", "fields", *shown],
         capture_output=True,
         check=True,
         text=True,
