@@ -22,6 +22,7 @@ _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*")
 _VIA = re.compile(r"\s*[^\s/;,]+\s*/\s*[^\s/;,]+\s*/\s*([^\s/;,]+)\s+([^;]+)(.*)", re.DOTALL)
+_HOST = re.compile(r"[^\s\x00-\x1f\[\]<>@,;?\"'/\\]+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _UNQUOTED = re.compile(r"[\w\-.!%*+`'~ ]*", re.ASCII)
 
@@ -81,7 +82,7 @@ def quoted(text: str) -> str:
 def parse_host_port(text: str) -> tuple[str, int | None]:
     """`host`, `host:port`, `[v6]`, `[v6]:port`, or a bare IPv6 address: the host without brackets, the port or None.
 
-    Errors: RemoteProtocolError for an empty host or a port that is no number below 65536.
+    Errors: RemoteProtocolError for a host that can be none, or a port that is no number below 65536.
     """
     text = text.strip()
     if text.startswith("["):
@@ -94,8 +95,8 @@ def parse_host_port(text: str) -> tuple[str, int | None]:
     else:
         host, colon, port = text.partition(":")
     host, port = host.strip(), port.strip()
-    if not host or re.search(r"\s", host):
-        raise RemoteProtocolError("The host is empty or has a space in it.")
+    if not _HOST.fullmatch(host):
+        raise RemoteProtocolError("The host is empty or holds what no host may.")
     if not colon:
         return host, None
     if not (port.isascii() and port.isdigit() and len(port) <= 5 and int(port) <= 65535):
