@@ -161,8 +161,21 @@ class Call:
             log.info(event_name(event), call=str(self.id), number=after.events)
         return None
 
-    def open_stream(self, index: int, pair: MediaPair) -> None:
+    @property
+    def next_stream(self) -> int:
+        """The index that the next new stream gets."""
+        return len(self._pairs)
+
+    def discard(self) -> None:
+        """Undo the making of a call that was refused before it began: it leaves nothing behind."""
+        self._close_media()
+        self._journal.close()
+        self._node.spool.discard(self.id)
+        self._sealed = True
+
+    def open_stream(self, pair: MediaPair) -> None:
         """Take over the sockets of a new stream."""
+        index = pair.media.index
         self._pairs[index] = pair
         self._node.sweep.attach(self._intake, pair.media, instant().realtime_ns / 1e9)
         self._node.rtcp.add(pair.rtcp, self, index)
@@ -193,18 +206,21 @@ class Call:
         self._sealed = True
         self.mailbox.close()
         self._flush(instant())
-        self._node.sweep.remove(self._intake)
-        for pair in self._pairs.values():
-            self._node.rtcp.remove(pair.rtcp)
-            self._node.sweep.detach(self._intake, pair.media)
-            self._node.ports.close(pair)
-        self._pairs = {}
+        self._close_media()
         self._journal.close()
         try:
             self._node.spool.finish(self.id)
         except OSError as error:
             log.error("call not handed over", call=str(self.id), reason=str(error))
         self._on_closed(self)
+
+    def _close_media(self) -> None:
+        self._node.sweep.remove(self._intake)
+        for pair in self._pairs.values():
+            self._node.rtcp.remove(pair.rtcp)
+            self._node.sweep.detach(self._intake, pair.media)
+            self._node.ports.close(pair)
+        self._pairs = {}
 
     def _give_up(self, error: BaseException | None) -> None:
         try:

@@ -72,6 +72,12 @@ class Spool:
             if not (self.finished / str(call_id)).exists():
                 raise
 
+    def discard(self, call_id: UUID) -> None:
+        """Remove a call that was refused before its first event."""
+        folder = self.live / str(call_id)
+        (folder / JOURNAL).unlink(missing_ok=True)
+        folder.rmdir()
+
     def recover(self) -> list[str]:
         """Hand over what the last engine left when it died; only for who holds the lock. Gives the call ids."""
         left = sorted(folder.name for folder in self.live.iterdir())

@@ -1,0 +1,183 @@
+"""The engine process: its parts, put together and supervised.
+
+    node
+     |- sweep, RTCP, SIP over UDP, SIP over TCP, transactions     each supervised; past its limit the process ends
+     |- stopping                                                  waits for SIGTERM or SIGINT
+     `- calls                                                     one task a call, supervised by itself
+
+Not here: settings (they come as an `EngineConfig`), or anything that one of the parts does.
+"""
+
+import gc
+import resource
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import structlog
+import trio
+
+from actors.admission import Admission, Network
+from actors.call import Call, Node
+from actors.media import MediaPorts
+from actors.outbox import Outbox
+from actors.rtcp import RtcpSet
+from actors.sip_ports import TcpPort, UdpPort, address_towards
+from actors.spool import Lock, Spool
+from actors.supervision import supervise
+from actors.sweeper import Sweeper
+from actors.switchboard import Switchboard
+from engine.sweep import Sweep
+
+log = structlog.get_logger()
+
+# A call of two streams: two RTP and two RTCP sockets, and the journal.
+DESCRIPTORS_A_CALL: Final = 5
+DESCRIPTORS_ASIDE: Final = 100
+# Threads that need the GIL get it after this; the default of 5 ms would be a quarter of a tick.
+SWITCH_INTERVAL_S: Final = 0.001
+# How long the phone systems have to answer our BYEs when the node stops.
+BYE_S: Final = 0.5
+# The collector's first generation: with the default of 700 it walks young objects some 50 times a second under load.
+GC_THRESHOLDS: Final = (50_000, 20, 100)
+
+
+@dataclass(frozen=True, slots=True)
+class EngineConfig:
+    """What an engine must know. `public_key` is the archive's; `most_calls` 0 means what the descriptors allow."""
+
+    data_dir: Path
+    public_key: bytes
+    sip_bind: tuple[str, int]
+    sip_allow: tuple[Network, ...]
+    rtp_ports: tuple[int, int]
+    node: str
+    media_address: str = ""
+    grace_s: float = 10.0
+    most_calls: int = 0
+    least_free_bytes: int = 0
+
+
+class Stopped(Exception):
+    """The engine cannot start. The text says why, and what to do."""
+
+
+def run(config: EngineConfig) -> None:
+    """Run an engine until it is told to stop: SIGTERM lets running calls go on for the grace period, SIGINT does not.
+
+    Errors: `SpoolHeld` and `Stopped`, before anything was touched.
+    """
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    spool = Spool.below(config.data_dir)
+    lock = Lock(spool.root / "engine.lock", f"the engine of node {config.node}")
+    try:
+        trio.run(_main, config, spool)
+    finally:
+        lock.release()
+
+
+async def _main(config: EngineConfig, spool: Spool) -> None:
+    host, sip_port = config.sip_bind
+    try:
+        udp = UdpPort(host, sip_port)
+        tcp = TcpPort(host, udp.port)
+    except OSError as error:
+        raise Stopped(
+            f"SIP port {sip_port} on {host} cannot be opened ({error.strerror}). "
+            "Stop what uses it, or set EARSHOT_SIP_BIND to another address or port."
+        ) from error
+    left = spool.recover()
+    if left:
+        log.warning("calls of a killed engine handed over", calls=len(left))
+    outbox = Outbox(spool.outbox, config.public_key)
+    sweep = Sweep()
+    ports = MediaPorts(host, *config.rtp_ports)
+    rtcp = RtcpSet()
+    node = Node(config.node, config.public_key, spool, outbox, sweep, ports, rtcp)
+    most_calls = _calls_that_fit(config, ports)
+    admission = Admission(config.sip_allow, most_calls, config.least_free_bytes, spool)
+
+    def address_for(peer: str) -> str:
+        return config.media_address or (host if host not in ("0.0.0.0", "::") else address_towards(peer))  # noqa: S104  # compared, not bound
+
+    async with trio.open_nursery() as parts, trio.open_nursery() as calls:
+
+        def spawn(call: Call) -> None:
+            calls.start_soon(call.run_supervised)
+
+        switchboard = Switchboard(node, admission, address_for, udp.port, udp, spawn)
+        named_parts: tuple[tuple[str, Callable[[], Awaitable[None]]], ...] = (
+            ("sweep", Sweeper(sweep).run),
+            ("rtcp", rtcp.run),
+            ("sip udp", partial(udp.run, switchboard.receive)),
+            ("sip tcp", partial(tcp.run, switchboard.receive)),
+            ("transactions", switchboard.run_timers),
+        )
+        for name, part in named_parts:
+            parts.start_soon(_supervised, name, part)
+        log.info("engine ready", node=config.node, sip=f"{host}:{udp.port}", calls_that_fit=most_calls)
+        _settle_memory()
+        await _until_stopped(config, admission, switchboard)
+        parts.cancel_scope.cancel()
+    outbox.close()
+    udp.close()
+    tcp.close()
+    rtcp.close()
+    log.info("engine stopped")
+
+
+async def _until_stopped(config: EngineConfig, admission: Admission, switchboard: Switchboard) -> None:
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        at_once = False
+        async for number in signals:
+            at_once = number == signal.SIGINT
+            break
+        admission.closing = True
+        if switchboard.calls and not at_once:
+            log.info("stopping", calls=len(switchboard.calls), grace_s=config.grace_s)
+            with trio.move_on_after(config.grace_s):
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(_wait_for_calls, switchboard, nursery.cancel_scope)
+                    async for _ in signals:  # told again: now
+                        nursery.cancel_scope.cancel()
+        if switchboard.calls:
+            switchboard.end_all("interrupted", "The recorder was stopped.")
+            with trio.move_on_after(BYE_S):
+                await switchboard.wait_until_idle()
+
+
+async def _wait_for_calls(switchboard: Switchboard, then: trio.CancelScope) -> None:
+    await switchboard.wait_until_idle()
+    then.cancel()
+
+
+async def _supervised(name: str, part: Callable[[], Awaitable[None]]) -> None:
+    await supervise(part, name=name)
+
+
+def _calls_that_fit(config: EngineConfig, ports: MediaPorts) -> int:
+    """Raise the limit on descriptors as far as it goes, and say how many calls fit."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    by_descriptors = max(0, hard - DESCRIPTORS_ASIDE) // DESCRIPTORS_A_CALL
+    fitting = min(by_descriptors, ports.pairs // 2)
+    if config.most_calls > fitting:
+        log.warning(
+            "fewer calls fit than EARSHOT_MAX_CALLS",
+            wanted=config.most_calls,
+            by_descriptors=by_descriptors,
+            by_ports=ports.pairs // 2,
+            advice="Raise the limit on open files (ulimit -n), or widen EARSHOT_RTP_PORTS.",
+        )
+    return min(config.most_calls or fitting, fitting)
+
+
+def _settle_memory() -> None:
+    """What lives as long as the process is not walked by the collector any more."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
