@@ -17,14 +17,16 @@ from actors.call import STEADY_CODECS, Call, Done
 from actors.media import MediaPorts
 from actors.sip_ports import Flow
 from engine import events, sdp
-from engine.call import AgreeStreams, Command, Identify, ReadMetadata
+from engine.call import UNKNOWN, AgreeStreams, Command, Identify, ReadMetadata
 from engine.errors import RemoteProtocolError
-from engine.metadata import Metadata, merge
+from engine.metadata import Metadata, merge, read_broadworks
 from engine.sip.dialog import Dialog
 from engine.sip.message import Request
-from engine.siprec import Offer, Parties, parties
+from engine.siprec import Offer, Parties, Party, parties
 
 SDP_TYPE: Final = "application/sdp"
+# What BroadWorks' call types mean for the recorded user.
+DIRECTIONS: Final = {"origCall": "outbound", "termCall": "inbound"}
 
 
 @dataclass(slots=True)
@@ -46,6 +48,8 @@ class Session:
     over: bool = False
     _streams: tuple[events.Stream, ...] = ()
     _parties: Parties | None = None
+    _labels: dict[int, str] = field(default_factory=dict)
+    _sides: dict[int, events.Side] = field(default_factory=dict)
 
     def open_lines(self, offer: sdp.SessionDescription, ports: MediaPorts, first_index: int) -> None:
         """Open sockets for the m-lines that are new and acceptable.
@@ -70,23 +74,48 @@ class Session:
         if offer.metadata is not None:
             self.metadata = merge(self.metadata, offer.metadata)
         if offer.metadata_document is not None:
+            participants = self._participants(self.metadata) if offer.metadata and self.metadata else None
             commands.append(
                 ReadMetadata(
-                    offer.metadata_content_type,
+                    offer.metadata_content_type or "",
                     offer.metadata_document,
                     offer.metadata_error or "",
-                    self._participants() if offer.metadata is not None else None,
+                    participants,
                 )
             )
+        if offer.sdp is not None:
+            self._labels = {line: _label(media, line) for line, media in enumerate(offer.sdp.media)}
         if self._parties is None or offer.metadata is not None:
-            labels = self._labels(offer.sdp) if offer.sdp is not None else tuple(s.label for s in self._streams)
-            self._parties = parties(self.metadata, labels, request.from_addr, request.to_addr)
-            commands.append(self._identify(request, self._parties))
+            self._find_parties(request)
+            commands.append(self._identify(request))
         if offer.sdp is not None:
             commands.append(self._agree(offer.sdp))
         elif offer.metadata is not None and self._streams:
             commands.append(self._agree_again())
         return tuple(commands)
+
+    def _find_parties(self, request: Request) -> None:
+        """Who talks with whom, and on which side each stream is.
+
+        A call keeps the parties and the sides that its first metadata gave it, whoever is transferred later: a channel
+        never changes its side in the middle. Placeholders give way once nobody of them is left.
+        """
+        lines = sorted(self.lines)
+        labels = [self._labels.get(line) for line in lines]
+        headers = request.headers
+        found = parties(self.metadata, labels, headers.get("From"), headers.get("To"))
+        known = self._parties
+        here = {participant.id for participant in self.metadata.participants} if self.metadata is not None else set()
+        before = {party.participant_id for party in (known.caller, known.callee)} - {""} if known is not None else set()
+        if known is None or not before & here:
+            self._parties = found
+            self._sides = dict(zip(lines, found.sides, strict=True))
+            return
+        caller = known.caller if known.caller.participant_id else found.caller
+        callee = known.callee if known.callee.participant_id else found.callee
+        self._parties = Parties(caller, callee, found.sides)
+        for line, side in zip(lines, found.sides, strict=True):
+            self._sides.setdefault(line, side)
 
     def settle(self, done: Done) -> None:
         """After the actor agreed: learn the sources again where the streams changed."""
@@ -117,23 +146,15 @@ class Session:
             offer, session_id=self.sdp_id, version=self.sdp_version, address=self.address, ports=self.ports
         )
 
-    def _labels(self, offer: sdp.SessionDescription) -> tuple[str, ...]:
-        return tuple(_label(media, line) for line, media in enumerate(offer.media) if line in self.lines)
-
     def _agree(self, offer: sdp.SessionDescription) -> AgreeStreams:
         answer = self._answer(offer)
-        sides = self._parties.sides if self._parties is not None else {}
         streams: list[events.Stream] = []
         signs: list[str | None] = []
         for line, index in self.lines.items():
             media = offer.media[line] if line < len(offer.media) else None
-            label = _label(media, line)
+            label, side, port = self._labels.get(line, ""), self._side(line), self.ports[line]
             if media is None or answer.media[line].port == 0:
-                streams.append(
-                    events.Stream(
-                        index, self.number, label, sides.get(label, "both"), self.ports[line], state="rejected"
-                    )
-                )
+                streams.append(events.Stream(index, self.number, label, side, port, state="rejected"))
                 continue
             sign = sdp.suspension(media)
             signs.append(sign)
@@ -143,8 +164,8 @@ class Session:
                     index=index,
                     dialog=self.number,
                     label=label,
-                    side=sides.get(label, "both"),
-                    port=self.ports[line],
+                    side=side,
+                    port=port,
                     address=self.address,
                     remote_address=(media.address or "") if named else "",
                     remote_port=media.port if named else 0,
@@ -158,52 +179,51 @@ class Session:
 
     def _agree_again(self) -> AgreeStreams:
         """The same streams with the sides that new metadata gives them."""
-        sides = self._parties.sides if self._parties is not None else {}
-        streams = tuple(_on_side(stream, sides.get(stream.label, stream.side)) for stream in self._streams)
+        line_of = {index: line for line, index in self.lines.items()}
+        streams = tuple(
+            msgspec.structs.replace(stream, side=self._side(line_of[stream.index])) for stream in self._streams
+        )
         live = [stream for stream in streams if stream.state != "rejected"]
         suspended = "inactive" if live and all(stream.state == "inactive" for stream in live) else ""
         return AgreeStreams(self.number, streams, suspended)
 
-    def _participants(self) -> tuple[events.Participant, ...]:
-        if self.metadata is None:
-            return ()
-        label_of = {stream.id: stream.label for stream in self.metadata.streams}
+    def _side(self, line: int) -> events.Side:
+        return self._sides.get(line, "both")
+
+    def _participants(self, metadata: Metadata) -> tuple[events.Participant, ...]:
+        label_of = {stream.id: stream.label for stream in metadata.streams}
         sends: dict[str, list[str]] = {}
-        for association in self.metadata.participant_streams:
+        for association in metadata.participant_streams:
             labels = (label_of.get(stream_id) for stream_id in association.send)
             sends.setdefault(association.participant_id, []).extend(label for label in labels if label is not None)
         return tuple(
-            events.Participant(
-                participant.id,
-                participant.number,
-                participant.name,
-                participant.aor,
-                tuple(sends.get(participant.id, ())),
-            )
-            for participant in self.metadata.participants
+            events.Participant(who.id, who.number, who.name, who.aor, tuple(sends.get(who.id, ())))
+            for who in metadata.participants
         )
 
-    def _identify(self, request: Request, found: Parties) -> Identify:
-        session = self.metadata.session if self.metadata is not None else None
+    def _identify(self, request: Request) -> Identify:
+        found, metadata = self._parties, self.metadata
+        session = metadata.session if metadata is not None else None
+        broadworks = read_broadworks(metadata) if metadata is not None else None
         return Identify(
-            found.caller,
-            found.callee,
-            found.direction,
+            _party(found.caller) if found is not None else UNKNOWN,
+            _party(found.callee) if found is not None else UNKNOWN,
+            DIRECTIONS.get(broadworks.call_type or "", "") if broadworks is not None else "",
             events.Identity(
                 session_id=session.id if session is not None else "",
-                group_id=self.metadata.group_id if self.metadata is not None else "",
-                tracking_id=found.tracking_id,
+                group_id=metadata.group_id if metadata is not None else "",
+                tracking_id=broadworks.ext_tracking_id if broadworks is not None else "",
                 sip_session_id=request.headers.get("Session-ID") or "",
             ),
         )
 
 
+def _party(party: Party) -> events.Party:
+    return events.Party(party.number, party.name, party.aor)
+
+
 def _source(stream: events.Stream | None) -> tuple[object, ...] | None:
     return None if stream is None else (stream.remote_address, stream.remote_port, stream.codecs, stream.ptime_ms)
-
-
-def _on_side(stream: events.Stream, side: events.Side) -> events.Stream:
-    return stream if stream.side == side else msgspec.structs.replace(stream, side=side)
 
 
 def _label(media: sdp.Media | None, line: int) -> str:

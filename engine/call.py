@@ -234,8 +234,9 @@ def _agree(state: CallState, command: AgreeStreams, now: Instant) -> tuple[AnyEv
     if not 0 <= command.dialog < len(state.origins):
         return Refusal(f"The call has no dialog {command.dialog}.")
     events: list[AnyEvent] = []
-    if command.streams != tuple(s for s in state.streams if s.dialog == command.dialog):
-        events.append(StreamsAgreed(at=now, dialog=command.dialog, streams=command.streams))
+    streams = tuple(sorted(command.streams, key=lambda stream: stream.index))
+    if streams != tuple(stream for stream in state.streams if stream.dialog == command.dialog):
+        events.append(StreamsAgreed(at=now, dialog=command.dialog, streams=streams))
     held = "phone-system" in state.holders
     if command.suspended and not held:
         events.append(Paused(at=now, holder="phone-system", sign=command.suspended))

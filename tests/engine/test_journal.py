@@ -1,0 +1,145 @@
+"""The journal on disk: what was appended is read, a torn tail is cut, damage is skipped, a full disk leaves no mark."""
+
+import os
+from pathlib import Path
+from uuid import UUID
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine import journal as journal_module
+from engine.journal import ROW, Block, JournalError, JournalReader, JournalWriter, Kind, read_rows
+from engine.keys import KeyRefused, archive_private_key, public_bytes
+
+CALL = UUID(int=7)
+PRIVATE = archive_private_key(b"m" * 32)
+PUBLIC = public_bytes(PRIVATE)
+
+
+def write(path: Path, blocks: list[tuple[Kind, list[bytes]]]) -> None:
+    writer = JournalWriter(str(path), CALL, PUBLIC)
+    for number, (kind, items) in enumerate(blocks, 1):
+        if kind is Kind.EVENT:
+            writer.append_event(number, items[0], 10 * number, number)
+        else:
+            headers = np.zeros(len(items), ROW)
+            headers["length"] = [len(item) for item in items]
+            headers["arrival_s"] = range(len(items))
+            writer.append_packets(len(items), headers.tobytes(), b"".join(items), 10 * number, number)
+    writer.close()
+
+
+def read(path: Path) -> tuple[list[Block], JournalReader]:
+    with path.open("rb") as file:
+        reader = JournalReader(file, PRIVATE)
+        return list(reader), reader
+
+
+packets = st.lists(st.binary(max_size=300), min_size=1, max_size=8)
+blocks = st.lists(
+    st.one_of(
+        st.tuples(st.just(Kind.EVENT), st.lists(st.binary(max_size=50), min_size=1, max_size=1)),
+        st.tuples(st.just(Kind.PACKETS), packets),
+    ),
+    max_size=6,
+)
+
+
+@given(blocks)
+def test_what_was_appended_is_read(
+    tmp_path_factory: pytest.TempPathFactory, written: list[tuple[Kind, list[bytes]]]
+) -> None:
+    path = tmp_path_factory.mktemp("journal") / "journal"
+    write(path, written)
+    found, reader = read(path)
+    assert reader.owner == CALL
+    assert reader.torn_bytes == 0
+    assert [block.kind for block in found] == [kind for kind, _ in written]
+    for block, (kind, items) in zip(found, written, strict=True):
+        assert (block.realtime_ns, block.monotonic_ns) == (10 * block.number, block.number)
+        if kind is Kind.EVENT:
+            assert block.payload == items[0]
+            assert block.event_number == block.number
+        else:
+            rows = read_rows(block)
+            assert [rows.packet(row) for row in range(block.rows)] == items
+            assert rows.arrivals_ns().tolist() == [row * 1_000_000_000 for row in range(block.rows)]
+
+
+@given(st.integers(0, 400))
+def test_a_tail_torn_anywhere_leaves_the_whole_blocks(tmp_path_factory: pytest.TempPathFactory, cut: int) -> None:
+    path = tmp_path_factory.mktemp("journal") / "journal"
+    write(path, [(Kind.EVENT, [bytes([n]) * 40]) for n in range(5)])
+    whole = path.stat().st_size
+    head = whole - 5 * (8 + 24 + 40 + 16)
+    with path.open("r+b") as file:
+        file.truncate(max(head, whole - cut))
+    found, reader = read(path)
+    kept = max(0, whole - head - cut) // 88
+    assert [block.payload for block in found] == [bytes([n]) * 40 for n in range(kept)]
+    assert reader.torn_bytes == max(head, whole - cut) - head - kept * 88
+
+
+def test_a_damaged_block_is_skipped_and_counted(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    write(path, [(Kind.EVENT, [bytes([n]) * 40]) for n in range(5)])
+    data = bytearray(path.read_bytes())
+    data[-88 * 3 + 20] ^= 1
+    path.write_bytes(data)
+    found, reader = read(path)
+    assert [block.payload[0] for block in found] == [0, 1, 3, 4]
+    assert (reader.damaged_blocks, reader.torn_bytes) == (1, 0)
+
+
+def test_a_journal_can_be_read_twice(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    write(path, [(Kind.EVENT, [b"one"]), (Kind.EVENT, [b"two"])])
+    with path.open("rb") as file:
+        reader = JournalReader(file, PRIVATE)
+        assert list(reader) == list(reader)
+
+
+def test_another_key_opens_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    write(path, [(Kind.EVENT, [b"secret"])])
+    with path.open("rb") as file, pytest.raises(KeyRefused, match="EARSHOT_MASTER_KEY_FILE"):
+        JournalReader(file, archive_private_key(b"n" * 32))
+
+
+@pytest.mark.parametrize("content", [b"", b"EARSHOT\x01", b"RIFF" + bytes(100)])
+def test_what_is_no_journal_is_said_so(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "journal"
+    path.write_bytes(content)
+    with path.open("rb") as file, pytest.raises(JournalError):
+        JournalReader(file, PRIVATE)
+
+
+def test_nothing_readable_lies_on_disk(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    write(path, [(Kind.EVENT, [b"a card number"]), (Kind.PACKETS, [b"what was said" * 10])])
+    data = path.read_bytes()
+    assert b"card" not in data
+    assert b"said" not in data
+
+
+def test_no_number_is_used_twice_when_the_disk_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "journal"
+    writer = JournalWriter(str(path), CALL, PUBLIC)
+    writer.append_event(1, b"first", 1, 1)
+    size = path.stat().st_size
+
+    def half(fd: int, data: bytes, length: int) -> int:
+        return os.write(fd, data[: length // 2])
+
+    with monkeypatch.context() as patched:
+        patched.setattr(journal_module, "_write", half)
+        with pytest.raises(OSError, match="No space left"):
+            writer.append_event(2, b"refused", 2, 2)
+    assert path.stat().st_size == size
+    writer.append_event(2, b"second", 3, 3)
+    writer.close()
+    found, reader = read(path)
+    assert [(block.number, block.payload) for block in found] == [(1, b"first"), (3, b"second")]
+    assert reader.torn_bytes == 0
