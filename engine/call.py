@@ -233,6 +233,8 @@ def decide(state: CallState | None, command: Command, now: Instant) -> tuple[Any
 def _agree(state: CallState, command: AgreeStreams, now: Instant) -> tuple[AnyEvent, ...] | Refusal:
     if not 0 <= command.dialog < len(state.origins):
         return Refusal(f"The call has no dialog {command.dialog}.")
+    if any(stream.dialog != command.dialog for stream in command.streams):
+        return Refusal("A dialog agrees on its own streams only.")
     events: list[AnyEvent] = []
     streams = tuple(sorted(command.streams, key=lambda stream: stream.index))
     if streams != tuple(stream for stream in state.streams if stream.dialog == command.dialog):
