@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO, Final, NoReturn, TypeVar
 import typer
 
 if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
     from engine.journal import JournalReader
     from settings import Settings
 
@@ -31,6 +33,8 @@ CANNOT_START: Final = 2
 SEALING_S: Final = 5.0
 # What takes longer than this shows how far it is.
 PATIENCE_S: Final = 2.0
+
+BYTES_PER_MB: Final = 1_000_000
 
 T = TypeVar("T")
 
@@ -65,10 +69,10 @@ def _earshot(
 @app.command()
 def run() -> None:
     """Run everything that the Procfile names, and restart each program that ends."""
+    settings = _settings()
     from actors.processes import ProcessesConfig, ProcfileError
     from actors.processes import run as run_processes
 
-    settings = _settings()
     terminal = sys.stdout.isatty()
     # Programs write into a pipe of ours; what they cannot see is that a person reads it.
     environment = {"EARSHOT_LOG_FORMAT": "text", "FORCE_COLOR": "1"} if terminal else {}
@@ -85,6 +89,33 @@ def run() -> None:
     if outcome.sentence:
         typer.echo(outcome.sentence, err=True)
     raise typer.Exit(outcome.status)
+
+
+@app.command()
+def engine() -> None:
+    """Record: answer phone systems, and keep every call's packets and events in the spool."""
+    settings = _start()
+    from actors.node import EngineConfig, Stopped
+    from actors.node import run as run_engine
+    from actors.spool import SpoolHeld
+    from engine.keys import public_bytes
+
+    config = EngineConfig(
+        data_dir=settings.data_dir,
+        public_key=public_bytes(_private_key(settings)),
+        sip_bind=settings.sip_bind,
+        sip_allow=settings.sip_allow,
+        rtp_ports=(settings.rtp_ports[0], settings.rtp_ports[-1]),
+        node=settings.node,
+        media_address=settings.media_address,
+        grace_s=settings.engine_grace_s,
+        most_calls=settings.max_calls,
+        least_free_bytes=settings.min_free_mb * BYTES_PER_MB,
+    )
+    try:
+        run_engine(config)
+    except (SpoolHeld, Stopped) as error:
+        _fail(str(error), CANNOT_START)
 
 
 @journal.command()
@@ -146,6 +177,47 @@ def _settings() -> "Settings":
         _fail(str(error), CANNOT_START)
 
 
+def _start() -> "Settings":
+    """What every process that writes begins with: settings, a log, and a data folder that it may write to."""
+    from actors import logs
+
+    settings = _settings()
+    try:
+        settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        _fail(_no_data_folder(settings, error.strerror or str(error)), CANNOT_START)
+    if not os.access(settings.data_dir, os.W_OK | os.X_OK):
+        _fail(_no_data_folder(settings, "its permissions forbid it"), CANNOT_START)
+    logs.configure(settings.log_level, settings.log_format)
+    return settings
+
+
+def _no_data_folder(settings: "Settings", reason: str) -> str:
+    return (
+        f"The data folder {settings.data_dir.absolute()} cannot be written to: {reason}. "
+        "Set EARSHOT_DATA_DIR to a folder that this user may write to."
+    )
+
+
+def _master_key(settings: "Settings", *, make: bool) -> bytes:
+    """The master key: from the environment, else from its file, which is made where it is missing and `make` is set."""
+    from actors.keyfile import read_master_key, read_or_make_master_key
+
+    if settings.master_key is not None:
+        return settings.master_key.get_secret_value()
+    return (read_or_make_master_key if make else read_master_key)(settings.master_key_file)
+
+
+def _private_key(settings: "Settings") -> "X25519PrivateKey":
+    """The archive's private key, for a process that writes; without one it cannot start."""
+    from engine.keys import KeyRefused, archive_private_key
+
+    try:
+        return archive_private_key(_master_key(settings, make=True))
+    except KeyRefused as error:
+        _fail(str(error), CANNOT_START)
+
+
 def _procfile() -> Path:
     """The working directory's Procfile, else the one that came with this command."""
     here = Path("Procfile")
@@ -155,7 +227,6 @@ def _procfile() -> Path:
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[BinaryIO, "JournalReader"]]:
     """A journal that is ready to be read; what keeps it from being read ends the command with a sentence."""
-    from actors.keyfile import read_master_key
     from actors.spool import JOURNAL
     from engine.journal import JournalError, JournalReader
     from engine.keys import KeyRefused, archive_private_key
@@ -164,8 +235,7 @@ def _opened(path: Path) -> Iterator[tuple[BinaryIO, "JournalReader"]]:
     file = path / JOURNAL if path.is_dir() else path
     try:
         with file.open("rb") as opened:
-            master_key = settings.master_key.get_secret_value() if settings.master_key else None
-            private_key = archive_private_key(master_key or read_master_key(settings.master_key_file))
+            private_key = archive_private_key(_master_key(settings, make=False))
             yield opened, JournalReader(opened, private_key)
     except BrokenPipeError:
         raise  # whoever read our output has seen enough
@@ -190,9 +260,14 @@ def _watched(pieces: Iterable[T], file: BinaryIO, *, quiet: bool = False) -> Ite
                 bar.start()
                 bar.update(task, completed=file.tell())
     finally:
-        bar.stop()
+        if bar.live.is_started:
+            bar.stop()
 
 
 def _fail(sentence: str, status: int = FAILED) -> NoReturn:
     typer.echo(sentence, err=True)
     raise typer.Exit(status)
+
+
+if __name__ == "__main__":
+    main()

@@ -6,82 +6,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
-import numpy as np
 import pytest
 
 from archive import inspection
-from engine.events import (
-    AnyEvent,
-    Codec,
-    Ended,
-    Identified,
-    Instant,
-    MetadataReceived,
-    Origin,
-    Party,
-    Started,
-    Stream,
-    StreamsAgreed,
-    encode,
-)
-from engine.journal import ROW, ROW_CUT, ROW_RTCP, JournalReader, JournalWriter
-from engine.keys import archive_private_key, public_bytes
-
-MASTER_KEY = bytes(range(32))
-CALL_ID = UUID("01890a5d-ac96-774b-bcce-b302099a8057")
-START_NS = 1_700_000_000_000_000_000
-NS_PER_MS = 1_000_000
-
-
-def at(position_ms: int) -> Instant:
-    return Instant(START_NS + position_ms * NS_PER_MS, 5_000_000_000 + position_ms * NS_PER_MS)
-
-
-CALLER = Stream(
-    index=0,
-    dialog=0,
-    label="1",
-    side="caller",
-    port=10_000,
-    address="192.0.2.20",
-    remote_address="192.0.2.10",
-    remote_port=40_000,
-    codecs=(Codec(0, "PCMU", 8000),),
-)
-CALLEE = Stream(index=1, dialog=0, label="2", side="callee", port=10_002, address="2001:db8::20", remote_port=40_002)
-
-
-def rtp(sequence: int, payload: bytes = b"\xff" * 160) -> bytes:
-    return b"\x80\x00" + sequence.to_bytes(2, "big") + bytes(8) + payload
-
-
-class Pen:
-    """Writes a journal's events and packets at given positions."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        key = public_bytes(archive_private_key(MASTER_KEY))
-        self._writer = JournalWriter(str(path), CALL_ID, key)
-        self._events = 0
-
-    def event(self, event: AnyEvent) -> None:
-        self._events += 1
-        self._writer.append_event(self._events, encode(event), event.at.realtime_ns, event.at.monotonic_ns)
-
-    def packets(self, position_ms: int, *rows: tuple[int, bytes, int]) -> None:
-        """Rows of (stream, packet, flags), a millisecond apart."""
-        headers = np.zeros(len(rows), ROW)
-        for row, (stream, packet, flags) in enumerate(rows):
-            arrival_ns = START_NS + (position_ms + row) * NS_PER_MS
-            headers[row] = (arrival_ns // 10**9, arrival_ns % 10**9, stream, len(packet), flags, 0)
-        data = b"".join(packet for _, packet, _ in rows)
-        now = at(position_ms)
-        self._writer.append_packets(len(rows), headers.tobytes(), data, now.realtime_ns, now.monotonic_ns)
-
-    def close(self) -> None:
-        self._writer.close()
+from engine.journal import JournalReader
+from engine.keys import archive_private_key
+from tests.journals import CALL_ID, MASTER_KEY, START_NS, Pen, at, rtp, write_call
 
 
 @pytest.fixture
@@ -92,18 +23,9 @@ def pen(tmp_path: Path) -> Iterator[Pen]:
 
 
 @pytest.fixture
-def call(pen: Pen) -> Pen:
-    """A short call: two streams, packets of both, RTCP, and its end."""
-    origin = Origin("abc@example.org", from_uri="sip:sbc@example.org", transport="udp")
-    pen.event(Started(at=at(0), call_id=str(CALL_ID), node="recorder-1", origin=origin))
-    pen.event(StreamsAgreed(at=at(1), dialog=0, streams=(CALLER, CALLEE)))
-    pen.event(Identified(at=at(2), caller=Party("+1 555 0100", "Ann"), callee=Party("200")))
-    pen.event(MetadataReceived(at=at(2), content_type="application/rs-metadata+xml", document=b"<recording/>"))
-    pen.packets(200, (0, rtp(65_535), 0), (1, rtp(7), 0), (0, rtp(0), 0))
-    pen.packets(400, (0, b"\x80\xc8" + bytes(26), ROW_RTCP), (1, rtp(8), ROW_CUT), (1, b"\x80", 0))
-    pen.event(Ended(at=at(1500), end="normal", by="BYE"))
-    pen.close()
-    return pen
+def call(tmp_path: Path) -> Path:
+    write_call(tmp_path / "call")
+    return tmp_path / "call"
 
 
 @contextmanager
@@ -123,8 +45,8 @@ def objects(path: Path) -> list[dict[str, Any]]:
         return [json.loads(inspection.as_json(entry)) for entry in inspection.entries(reader)]
 
 
-def test_events_are_told_in_words(call: Pen) -> None:
-    lines = told(call.path)
+def test_events_are_told_in_words(call: Path) -> None:
+    lines = told(call)
     assert lines[0].split() == [
         *("1", "0.000", "started", f"call_id={CALL_ID}", "node=recorder-1", "origin.sip_call_id=abc@example.org"),
         *("origin.from_uri=sip:sbc@example.org", "origin.transport=udp"),
@@ -137,8 +59,8 @@ def test_events_are_told_in_words(call: Pen) -> None:
     assert lines[6].split() == ["7", "1.500", "ended", "end=normal", "by=BYE"]
 
 
-def test_packets_are_summed_by_stream(call: Pen) -> None:
-    lines = told(call.path)
+def test_packets_are_summed_by_stream(call: Path) -> None:
+    lines = told(call)
     assert lines[4].split(None, 2)[1:] == [
         "0.200",
         "stream 0 (caller, label 1): 2 RTP, 344 bytes, seq 65535-0; "
@@ -150,8 +72,8 @@ def test_packets_are_summed_by_stream(call: Pen) -> None:
     )
 
 
-def test_json_holds_the_same(call: Pen) -> None:
-    found = objects(call.path)
+def test_json_holds_the_same(call: Path) -> None:
+    found = objects(call)
     assert [entry["block"] for entry in found] == [1, 2, 3, 4, 5, 6, 7]
     assert found[0]["event"]["event"] == "started"
     assert found[0]["event_number"] == 1
@@ -170,7 +92,7 @@ def test_json_holds_the_same(call: Pen) -> None:
 
 
 def test_an_event_of_another_release_is_shown_as_it_is(pen: Pen) -> None:
-    pen._writer.append_event(1, b'{"event":"sung","tune":"a"}', START_NS, 0)
+    pen.writer.append_event(1, b'{"event":"sung","tune":"a"}', START_NS, 0)
     assert told(pen.path)[0].endswith('{"event":"sung","tune":"a"}')
     assert objects(pen.path)[0]["event"]["tune"] == "a"
 
@@ -183,9 +105,9 @@ def test_an_event_of_another_release_is_shown_as_it_is(pen: Pen) -> None:
         (lambda data: data + b"\x01\x02", "The last 2 bytes are no whole block"),
     ],
 )
-def test_a_torn_tail_is_told(call: Pen, damage: Callable[[bytes], bytes], sentence: str) -> None:
-    call.path.write_bytes(damage(call.path.read_bytes()))
-    with opened(call.path) as reader:
+def test_a_torn_tail_is_told(call: Path, damage: Callable[[bytes], bytes], sentence: str) -> None:
+    call.write_bytes(damage(call.read_bytes()))
+    with opened(call) as reader:
         blocks = len(list(inspection.entries(reader)))
         tail = inspection.tail(reader)
     assert blocks in (6, 7)
@@ -193,18 +115,18 @@ def test_a_torn_tail_is_told(call: Pen, damage: Callable[[bytes], bytes], senten
     assert bool(sentence) == bool(tail)
 
 
-def test_a_damaged_block_is_told(call: Pen) -> None:
-    data = bytearray(call.path.read_bytes())
+def test_a_damaged_block_is_told(call: Path) -> None:
+    data = bytearray(call.read_bytes())
     data[len(data) // 2] ^= 1
-    call.path.write_bytes(data)
-    with opened(call.path) as reader:
+    call.write_bytes(data)
+    with opened(call) as reader:
         assert len(list(inspection.entries(reader))) == 6
         assert inspection.tail(reader) == "Damaged blocks, left out: 1."
 
 
-def test_tshark_reads_the_capture(call: Pen, tmp_path: Path) -> None:
+def test_tshark_reads_the_capture(call: Path, tmp_path: Path) -> None:
     target = tmp_path / "call.pcap"
-    with opened(call.path) as reader:
+    with opened(call) as reader:
         target.write_bytes(b"".join(inspection.capture(reader)))
     fields = [
         "frame.time_relative",

@@ -1,0 +1,244 @@
+"""The `earshot` command as a user meets it: as a process, with its exit status and its sentences."""
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import earshot
+from actors.spool import Lock, Spool
+from engine.keys import encode_key
+from tests.journals import CALL_ID, MASTER_KEY, write_call
+
+PATIENCE_S = 60.0
+
+Answer = subprocess.CompletedProcess[str]
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> Callable[..., Answer]:
+    """Runs `earshot` with these words in an empty folder, and these EARSHOT_ variables."""
+
+    def command(*words: str | Path, **environment: str) -> Answer:
+        return subprocess.run(
+            [sys.executable, "-m", "earshot", *words],
+            cwd=tmp_path,
+            env={**os.environ, "COLUMNS": "200", **environment},
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+        )
+
+    return command
+
+
+@pytest.fixture
+def call(tmp_path: Path) -> Path:
+    """A journal and its key where the command finds it."""
+    (tmp_path / "data" / "keys").mkdir(parents=True)
+    key = tmp_path / "data" / "keys" / "master.key"
+    key.write_text(encode_key(MASTER_KEY))
+    key.chmod(0o600)
+    write_call(tmp_path / "journal")
+    return tmp_path / "journal"
+
+
+def refused(answer: Answer, status: int) -> str:
+    """The sentence of a command that ended with this status; a traceback is none."""
+    assert answer.returncode == status, answer.stderr
+    assert "Traceback" not in answer.stderr
+    return answer.stderr
+
+
+# What there is
+
+
+def test_help_names_the_commands(command: Callable[..., Answer]) -> None:
+    text = command("--help").stdout
+    for name in ("run", "engine", "journal"):
+        assert f" {name} " in text
+
+
+def test_the_version_is_the_installed_one(command: Callable[..., Answer]) -> None:
+    assert command("--version").stdout == "earshot 0.1.0\n"
+
+
+def test_help_loads_no_house() -> None:
+    """`--help` answers at once: what is slow to import waits until a command needs it."""
+    code = "import sys, earshot; print(*{'trio', 'numpy', 'pydantic', 'av', 'structlog'} & sys.modules.keys())"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout == "\n"
+
+
+# Settings
+
+
+@pytest.mark.parametrize("words", [("run",), ("engine",), ("journal", "show", "x"), ("journal", "pcap", "x")])
+def test_wrong_settings_stop_every_command_with_all_sentences(
+    words: tuple[str, ...], command: Callable[..., Answer]
+) -> None:
+    sentence = refused(command(*words, EARSHOT_SIP_BIND="x", EARSHOT_MAX_CALLS="y"), 2)
+    assert [line.split(" is ")[0] for line in sentence.splitlines()] == ["sip_bind", "max_calls"]
+
+
+@pytest.mark.parametrize("name", ["engine"])
+def test_a_data_folder_that_cannot_be_made_stops_the_start(
+    name: str, tmp_path: Path, command: Callable[..., Answer]
+) -> None:
+    (tmp_path / "data").write_text("a file")
+    assert f"The data folder {tmp_path / 'data'} cannot be written to" in refused(command(name), 2)
+
+
+@pytest.mark.parametrize("name", ["engine"])
+def test_a_broken_master_key_stops_the_start(name: str, tmp_path: Path, command: Callable[..., Answer]) -> None:
+    (tmp_path / "key").write_text("nonsense")
+    (tmp_path / "key").chmod(0o600)
+    sentence = refused(command(name, EARSHOT_MASTER_KEY_FILE=str(tmp_path / "key")), 2)
+    assert f"{tmp_path / 'key'} holds no master key" in sentence
+
+
+# Processes
+
+
+def test_a_second_engine_says_who_holds_the_spool(tmp_path: Path, command: Callable[..., Answer]) -> None:
+    spool = Spool.below(tmp_path / "data")
+    lock = Lock(spool.root / "engine.lock", "the engine of node first")
+    try:
+        sentence = refused(command("engine"), 2)
+    finally:
+        lock.release()
+    assert f"is held by the engine of node first, process {os.getpid()}" in sentence
+
+
+def test_run_stops_with_the_sentence_of_a_program_that_cannot_start(
+    tmp_path: Path, command: Callable[..., Answer]
+) -> None:
+    spool = Spool.below(tmp_path / "data")
+    (tmp_path / "Procfile").write_text("engine: earshot engine\n")
+    lock = Lock(spool.root / "engine.lock", "another engine")
+    try:
+        sentence = refused(command("run"), 2)
+    finally:
+        lock.release()
+    assert "Everything was stopped, because engine cannot start:" in sentence
+    assert "is held by another engine" in sentence
+
+
+def test_run_takes_the_procfile_of_the_working_directory(tmp_path: Path, command: Callable[..., Answer]) -> None:
+    (tmp_path / "Procfile").write_text("nonsense\n")
+    assert "Line 1 of the Procfile is not of the form" in refused(command("run"), 2)
+
+
+def test_without_one_there_run_takes_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert earshot._procfile() == Path(earshot.__file__).with_name("Procfile")
+    assert earshot._procfile().is_file()
+
+
+@pytest.mark.parametrize(("terminal", "form"), [(True, "text"), (False, None)])
+def test_programs_log_for_people_when_a_person_reads(terminal: bool, form: str | None, tmp_path: Path) -> None:
+    program = "import os, sys; print('form', os.environ.get('EARSHOT_LOG_FORMAT')); sys.exit(2)"
+    (tmp_path / "program.py").write_text(program)
+    (tmp_path / "Procfile").write_text(f"engine: python {tmp_path / 'program.py'}\n")
+    text = on_terminal(tmp_path, "run", stdout=terminal)
+    assert f"form {form}" in text
+    assert ("\x1b[" in text) == terminal
+
+
+def on_terminal(folder: Path, *words: str | Path, patience_s: float = 2.0, stdout: bool = True) -> str:
+    """What `earshot` prints on a terminal; its standard output is a pipe unless `stdout`."""
+    main, other = os.openpty()
+    code = f"import sys, earshot; earshot.PATIENCE_S = {patience_s}; sys.argv[0] = 'earshot'; earshot.main()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code, *words],
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=other if stdout else subprocess.PIPE,
+        stderr=other,
+        env={**os.environ, "TERM": "xterm"},
+    ) as process:
+        os.close(other)
+        text = b""
+        try:
+            while chunk := os.read(main, 4096):
+                text += chunk
+        except OSError:  # how Linux says that nobody holds the other end
+            pass
+        finally:
+            os.close(main)
+        if process.stdout is not None:
+            text += process.stdout.read()
+        process.wait(PATIENCE_S)
+    return text.decode()
+
+
+# Journals
+
+
+def test_a_journal_is_shown_in_words(call: Path, command: Callable[..., Answer]) -> None:
+    answer = command("journal", "show", call)
+    assert answer.returncode == 0
+    lines = answer.stdout.splitlines()
+    assert lines[0] == f"Journal {CALL_ID}"
+    assert "started call_id=" in lines[1]
+    assert "\x1b" not in answer.stdout
+    assert answer.stderr == "7 blocks, all whole.\n"
+
+
+def test_a_journal_is_shown_as_json(call: Path, command: Callable[..., Answer]) -> None:
+    found = [json.loads(line) for line in command("journal", "show", "--json", call).stdout.splitlines()]
+    assert [entry["block"] for entry in found] == list(range(1, 8))
+
+
+def test_the_folder_of_a_call_will_do(call: Path, command: Callable[..., Answer]) -> None:
+    assert command("journal", "show", call.parent).returncode == 0
+
+
+def test_a_torn_journal_is_shown_as_far_as_it_goes(call: Path, command: Callable[..., Answer]) -> None:
+    call.write_bytes(call.read_bytes()[:-1])
+    answer = command("journal", "show", call)
+    assert answer.returncode == 0
+    assert len(answer.stdout.splitlines()) == 9  # two of them belong to the agreed streams
+    assert "bytes are no whole block" in answer.stderr
+
+
+def test_a_capture_is_written_for_its_owner_alone(call: Path, command: Callable[..., Answer]) -> None:
+    answer = command("journal", "pcap", call)
+    target = call.parent / f"{CALL_ID}.pcap"
+    assert answer.stderr == f"{target.name} is written.\n"
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
+    found = subprocess.run(["tshark", "-r", target], capture_output=True, text=True, check=True)
+    assert len(found.stdout.splitlines()) == 6
+
+
+def test_a_capture_goes_where_it_is_told(call: Path, command: Callable[..., Answer]) -> None:
+    assert command("journal", "pcap", call, "--out", "here.pcap").returncode == 0
+    assert (call.parent / "here.pcap").is_file()
+    sentence = refused(command("journal", "pcap", call, "--out", "no/where.pcap"), 1)
+    assert sentence == "no/where.pcap cannot be written: No such file or directory.\n"
+
+
+@pytest.mark.parametrize("name", ["show", "pcap"])
+def test_what_cannot_be_read_is_answered_with_a_sentence(
+    name: str, call: Path, command: Callable[..., Answer], tmp_path: Path
+) -> None:
+    assert refused(command("journal", name, "nowhere"), 1) == "nowhere cannot be read: No such file or directory.\n"
+    (tmp_path / "text").write_text("This is a text of more than a header's length.")
+    assert "text cannot be read. This is not a journal" in refused(command("journal", name, "text"), 1)
+    other = encode_key(bytes(32))
+    assert "sealed for another master key" in refused(command("journal", name, call, EARSHOT_MASTER_KEY=other), 1)
+    absent = refused(command("journal", name, call, EARSHOT_DATA_DIR=str(tmp_path / "empty")), 1)
+    assert "There is no master key at" in absent
+    assert not (tmp_path / "empty").exists()
+
+
+@pytest.mark.parametrize(("patience_s", "shown"), [(-1.0, True), (PATIENCE_S, False)])
+def test_what_takes_long_shows_how_far_it_is(patience_s: float, shown: bool, call: Path) -> None:
+    text = on_terminal(call.parent, "journal", "pcap", call, patience_s=patience_s)
+    assert ("Reading" in text) == shown
+    assert f"{CALL_ID}.pcap is written." in text
