@@ -192,7 +192,7 @@ def test_what_is_no_metadata_is_refused(document: bytes) -> None:
 
 
 def test_an_extension_far_into_a_long_document_is_still_cut_out_exactly() -> None:
-    padding = b"\r\n".join(b"<!-- \xc3\xbc -->" for _ in range(12_000))
+    padding = b"\r\n".join(b"<!-- \xc3\xbc -->" for _ in range(5_000))
     metadata = read(b"<recording>" + padding + b"<v:tag a='/>'\r\n b=\"'\">\xf0\x9d\x84\x9e</v:tag ></recording>")
     assert metadata.extensions == (Extension("", "", "tag", "<v:tag a='/>'\r\n b=\"'\">\U0001d11e</v:tag >"),)
 
