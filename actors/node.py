@@ -12,7 +12,7 @@ import gc
 import resource
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -66,8 +66,10 @@ class Stopped(Exception):
     """The engine cannot start. The text says why, and what to do."""
 
 
-def run(config: EngineConfig) -> None:
+def run(config: EngineConfig, instruments: Sequence[trio.abc.Instrument] = ()) -> None:
     """Run an engine until it is told to stop: SIGTERM lets running calls go on for the grace period, SIGINT does not.
+
+    `instruments` watch the event loop; the benches measure its stops with one.
 
     Errors: `SpoolHeld` and `Stopped`, before anything was touched.
     """
@@ -75,7 +77,7 @@ def run(config: EngineConfig) -> None:
     spool = Spool.below(config.data_dir)
     lock = Lock(spool.root / "engine.lock", f"the engine of node {config.node}")
     try:
-        trio.run(_main, config, spool)
+        trio.run(_main, config, spool, instruments=instruments)
     finally:
         lock.release()
 
