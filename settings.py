@@ -153,7 +153,7 @@ class Settings(BaseSettings):
     )
     sip_allow: Annotated[tuple[Network, ...], NoDecode, PlainValidator(_networks)] = _setting(
         "127.0.0.0/8, ::1",
-        "Addresses and networks whose SIP requests are answered, separated by commas; all others are ignored.",
+        "Addresses and networks that may send calls, separated by commas; all others get a 403.",
     )
     media_address: Annotated[str, PlainValidator(_media_address)] = _setting(
         "",
