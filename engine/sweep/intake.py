@@ -108,7 +108,10 @@ class Intake:
 
 
 def _disconnect(fd: int) -> None:
-    """Dissolve a UDP socket's association (connect to AF_UNSPEC); Python's own `connect` cannot."""
+    """Dissolve a UDP socket's association (connect to AF_UNSPEC); Python's own `connect` cannot.
+
+    The socket keeps its port only if it was bound to that port by number.
+    """
     unspec = ctypes.create_string_buffer(16)
     if _libc.connect(fd, unspec, 16) != 0:
         code = ctypes.get_errno()
