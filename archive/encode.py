@@ -1,0 +1,101 @@
+"""Encoders: stereo samples in, an audio file out, through FFmpeg's libraries (PyAV).
+
+Not here: where samples come from, fsync, names of files.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal, Protocol
+
+import av
+import numpy as np
+from av.audio.stream import AudioStream
+from numpy.typing import NDArray
+
+AudioFormat = Literal["opus", "wav", "flac", "mp3"]
+
+MP3_BITRATE: Final = 32_000
+CHANNELS: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """How a recording is encoded. The Opus fields matter to Opus alone."""
+
+    format: AudioFormat
+    opus_bitrate_kbit: int = 24
+    opus_complexity: int = 5
+
+    @property
+    def file_name(self) -> str:
+        """The name of the audio file in a recording's folder."""
+        return f"audio.{self.format}"
+
+
+class Encoder(Protocol):
+    """Writes one file."""
+
+    def write(self, samples: NDArray[np.int16]) -> None:
+        """Takes in stereo samples (n, 2), contiguous. Raises `OSError` (FFmpeg's errors are some)."""
+
+    def finish(self) -> None:
+        """Writes what is left and completes the file. Raises `OSError`."""
+
+    def close(self) -> None:
+        """Lets go of the file, finished or not; a second time does nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Recipe:
+    """FFmpeg's names: container, codec and their options."""
+
+    container: str
+    codec: str
+    bitrate: int | None
+    options: dict[str, str]
+    container_options: dict[str, str]
+
+
+def _recipe(encoding: Encoding) -> _Recipe:
+    match encoding.format:
+        case "opus":
+            effort = {"application": "voip", "compression_level": str(encoding.opus_complexity)}
+            return _Recipe("ogg", "libopus", encoding.opus_bitrate_kbit * 1000, effort, {})
+        case "wav":
+            return _Recipe("wav", "pcm_s16le", None, {}, {"rf64": "auto"})  # beyond 4 GiB a plain WAV cannot be
+        case "flac":
+            return _Recipe("flac", "flac", None, {}, {})
+        case "mp3":
+            return _Recipe("mp3", "libmp3lame", MP3_BITRATE, {"joint_stereo": "0"}, {})  # the sides stay apart
+
+
+class FileEncoder:
+    """An `Encoder` for all formats. `tags` become the file's metadata."""
+
+    def __init__(self, path: Path, encoding: Encoding, rate_hz: int, tags: dict[str, str]) -> None:
+        recipe = _recipe(encoding)
+        self._rate_hz = rate_hz
+        self._position = 0
+        self._container = av.open(str(path), "w", format=recipe.container, options=recipe.container_options)
+        self._container.metadata.update(tags)
+        stream = self._container.add_stream(recipe.codec, rate=rate_hz, options=recipe.options)
+        if not isinstance(stream, AudioStream):
+            raise TypeError(f"{recipe.codec} is no audio codec.")
+        stream.layout = "stereo"
+        if recipe.bitrate is not None:
+            stream.bit_rate = recipe.bitrate
+        self._stream = stream
+
+    def write(self, samples: NDArray[np.int16]) -> None:
+        frame = av.AudioFrame.from_ndarray(samples.reshape(1, -1), format="s16", layout="stereo")
+        frame.sample_rate = self._rate_hz
+        frame.pts = self._position
+        self._position += len(samples)
+        self._container.mux(self._stream.encode(frame))
+
+    def finish(self) -> None:
+        self._container.mux(self._stream.encode(None))
+        self._container.close()
+
+    def close(self) -> None:
+        self._container.close()

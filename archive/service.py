@@ -1,0 +1,206 @@
+"""The archive process: finishes the calls that ended, one after the other, oldest first.
+
+    archive
+     |- watching     looks into spool/finished, hands calls to workers, waits
+     |   `- workers  at most `threads`, each in a thread of low priority (nice NICE)
+     `- stopping     waits for SIGTERM or SIGINT
+
+Retry policy: a failure of ours (a full disk, an encoder) leaves the call where it is; it is tried again after
+FIRST_RETRY_S, doubled each time up to LAST_RETRY_S. Other calls go on meanwhile.
+
+Shutdown: no further call is begun. SIGTERM gives those in hand the grace period, SIGINT (or a second signal) none; then
+they are abandoned at their next chunk, and the next start makes them from the beginning.
+
+Not here: what finishing is (`finish.py`), settings (they come as an `ArchiveConfig`).
+"""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import structlog
+import trio
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from actors.spool import JOURNAL, Lock, Spool
+from archive.encode import AudioFormat, Encoding
+from archive.finish import RECORDINGS, Abandoned, Recipe, Recording, Step, Stuck, finish
+from archive.render import PausePolicy
+from engine.timeline import SECOND_NS
+
+log = structlog.get_logger()
+
+# A recording appears this much later at most; a look at an empty folder costs some 10 us.
+LOOK_EVERY_S: Final = 1.0
+FIRST_RETRY_S: Final = 5.0
+LAST_RETRY_S: Final = 600.0
+# How often a backlog that does not shrink is told.
+TELL_BACKLOG_EVERY_S: Final = 60.0
+# Recording must not wait for finishing: the engine has nice 0.
+NICE: Final = 15
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveConfig:
+    """What an archive must know. `private_key` opens the journals that its engines seal."""
+
+    data_dir: Path
+    private_key: X25519PrivateKey
+    audio_format: AudioFormat = "opus"
+    opus_bitrate_kbit: int = 24
+    opus_complexity: int = 5
+    pause_policy: PausePolicy = "silence"
+    threads: int = 1
+    grace_s: float = 20.0
+
+
+def run(config: ArchiveConfig, after_step: Callable[[Step], None] = lambda step: None) -> None:
+    """Run an archive until it is told to stop. `after_step` is told each step of each call, in the call's thread.
+
+    Errors: `SpoolHeld`, before anything was touched.
+    """
+    spool = Spool.below(config.data_dir)
+    lock = Lock(spool.root / "archive.lock", "the archive")
+    try:
+        trio.run(_Archive(config, spool, after_step).run)
+    finally:
+        lock.release()
+
+
+def retry_after_s(failures: int) -> float:
+    """How long a call rests after this many failures in a row (1 or more)."""
+    return float(min(FIRST_RETRY_S * 2.0 ** (failures - 1), LAST_RETRY_S))
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """A call that rests: failures in a row, and when it is tried again on trio's clock."""
+
+    count: int
+    due_s: float
+
+
+class _Archive:
+    def __init__(self, config: ArchiveConfig, spool: Spool, after_step: Callable[[Step], None]) -> None:
+        self._threads = config.threads
+        self._grace_s = config.grace_s
+        encoding = Encoding(config.audio_format, config.opus_bitrate_kbit, config.opus_complexity)
+        recipe = Recipe(config.private_key, encoding, config.pause_policy)
+        self._finish = partial(
+            finish, spool, config.data_dir / RECORDINGS, recipe=recipe, go_on=self._go_on, after_step=after_step
+        )
+        self._spool = spool
+        self._in_hand: set[str] = set()
+        self._resting: dict[str, _Failure] = {}
+        self._stopping = trio.Event()
+        self._abandon = threading.Event()
+        self._room = trio.Event()
+        self._told_at_s = 0.0
+
+    async def run(self) -> None:
+        log.info("archive_started", spool=str(self._spool.root), backlog=len(self._waiting()), threads=self._threads)
+        async with trio.open_nursery() as nursery:
+            await nursery.start(self._stop)
+            async with trio.open_nursery() as workers:
+                while not self._stopping.is_set():
+                    self._hand_out(workers)
+                    await self._pause()
+            nursery.cancel_scope.cancel()
+        log.info("archive_stopped", backlog=len(self._waiting()))
+
+    async def _stop(self, task_status: trio.TaskStatus[None]) -> None:
+        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+            task_status.started()
+            async for number in signals:
+                self._stopping.set()
+                self._room.set()
+                log.info("archive_stopping", in_hand=len(self._in_hand))
+                if number == signal.SIGTERM:
+                    with trio.move_on_after(self._grace_s):
+                        await anext(signals)
+                self._abandon.set()
+
+    async def _pause(self) -> None:
+        """Until a worker is free, or a look is due."""
+        with trio.move_on_after(LOOK_EVERY_S):
+            await self._room.wait()
+        self._room = trio.Event()
+
+    def _waiting(self) -> list[tuple[int, str]]:
+        """When each call that is yet to be finished was last written (realtime ns), and its name; oldest first."""
+        waiting = []
+        for folder in self._spool.finished.iterdir():
+            try:
+                waiting.append(((folder / JOURNAL).stat().st_mtime_ns, folder.name))
+            except OSError:
+                waiting.append((0, folder.name))
+        return sorted(waiting)
+
+    def _hand_out(self, workers: trio.Nursery) -> None:
+        waiting = self._waiting()
+        names = {name for _, name in waiting}
+        self._resting = {name: failure for name, failure in self._resting.items() if name in names}
+        now_s = trio.current_time()
+        for _, name in waiting:
+            if len(self._in_hand) >= self._threads:
+                break
+            resting = self._resting.get(name)
+            if name not in self._in_hand and (resting is None or resting.due_s <= now_s):
+                self._in_hand.add(name)
+                workers.start_soon(self._work, name)
+        if waiting and now_s - self._told_at_s >= TELL_BACKLOG_EVERY_S:
+            self._told_at_s = now_s
+            log.info("archive_backlog", **self._backlog(waiting))
+
+    @staticmethod
+    def _backlog(waiting: list[tuple[int, str]]) -> dict[str, float]:
+        ages = [time.time_ns() - at for at, _ in waiting if at]
+        return {"backlog": len(waiting), "oldest_s": round(max(ages, default=0) / SECOND_NS, 1)}
+
+    async def _work(self, name: str) -> None:
+        begun_s = trio.current_time()
+        try:
+            outcome = await trio.to_thread.run_sync(self._at_low_priority, name)
+        except Abandoned:
+            log.info("call_abandoned", call=name)
+        except Exception as error:  # whatever is wrong with one call, the others must be finished
+            count = self._resting[name].count + 1 if name in self._resting else 1
+            again_s = retry_after_s(count)
+            self._resting[name] = _Failure(count, trio.current_time() + again_s)
+            log.error("call_failed", call=name, failures=count, again_s=again_s, exc_info=error)
+        else:
+            self._resting.pop(name, None)
+            self._tell(name, outcome, trio.current_time() - begun_s)
+        finally:
+            self._in_hand.discard(name)
+            self._room.set()
+
+    def _tell(self, name: str, outcome: Recording | Stuck | None, took_s: float) -> None:
+        if isinstance(outcome, Stuck):
+            log.error("call_stuck", call=name, folder=str(outcome.folder), reason=outcome.reason)
+        elif outcome is not None:
+            manifest = outcome.manifest
+            log.info(
+                "call_finished",
+                call=name,
+                end=manifest.end,
+                seconds=manifest.duration_s,
+                took_s=round(took_s, 3),
+                times_real_time=round(manifest.duration_s / max(took_s, 1e-6), 1),
+                warnings=len(manifest.warnings),
+                **self._backlog(self._waiting()),
+            )
+
+    def _at_low_priority(self, name: str) -> Recording | Stuck | None:
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
+        return self._finish(name)
+
+    def _go_on(self) -> None:
+        if self._abandon.is_set():
+            raise Abandoned
