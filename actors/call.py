@@ -28,13 +28,14 @@ from actors.outbox import Outbox
 from actors.rtcp import RtcpSet
 from actors.spool import Spool
 from actors.supervision import DEFAULT, GaveUp, Policy, supervise
-from engine.call import CallState, Command, EndCall, NoteGap, NoteRestart, Refusal, apply, decide, fold
-from engine.events import AnyEvent, Ended, Instant, MetadataReceived, Paused, Resumed, encode, event_name
+from engine.call import CallState, Command, EndCall, NoteRestart, Refusal, apply, decide, fold
+from engine.events import AnyEvent, Ended, Gap, Instant, MetadataReceived, Paused, Resumed, encode, event_name
 from engine.journal import JournalWriter
 from engine.sweep import Intake, StreamCounts, Sweep
 
 log = structlog.get_logger()
 
+DISK_REFUSED: Final = "the disk could not be written"
 # Codecs whose packets have one size as long as the packet time stands, so that the sweep may cut its rows to it.
 STEADY_CODECS: Final = frozenset({"PCMU", "PCMA", "TELEPHONE-EVENT", "CN"})
 
@@ -117,7 +118,7 @@ class Call:
             self.seal()
 
     async def _run(self) -> None:
-        async for letter in self.mailbox.letters():
+        while (letter := await self.mailbox.take()) is not None:
             try:
                 done = self.handle(letter.content)
             except Exception as error:
@@ -141,6 +142,8 @@ class Call:
     def commit(self, command: Command) -> Refusal | None:
         """Decide, drain where the command is a cut, journal, apply."""
         now = instant()
+        if self._missed_since is not None:
+            self._flush(now)
         outcome = decide(self.state, command, now)
         if isinstance(outcome, Refusal):
             return outcome
@@ -152,13 +155,10 @@ class Call:
                 # The cut is where the drain ended, not where it began.
                 event = msgspec.structs.replace(event, at=instant())
                 after = apply(self.state, event)
-            self._write(after.events, event)
-            # What the fold does not need is not kept in memory: the journal has it.
-            in_memory = msgspec.structs.replace(event, document=b"") if isinstance(event, MetadataReceived) else event
-            self._events.append(in_memory)
-            self.state = after
+            self._unwritten.append((after.events, encode(event), event.at))
+            self._flush_events(event.at)
+            self._remember(event, after)
             self._intake.paused = after.paused
-            log.info(event_name(event), call=str(self.id), number=after.events)
         return None
 
     @property
@@ -257,6 +257,20 @@ class Call:
 
     def _flush(self, now: Instant) -> bool:
         """Write what waits: events first, then the gap. False while the disk refuses."""
+        if not self._flush_events(now):
+            return False
+        if self._missed and self._missed_since is not None and self.state is not None and self.state.ended is None:
+            gap = Gap(at=now, since=self._missed_since, packets=self._missed, cause=DISK_REFUSED)
+            after = apply(self.state, gap)
+            try:
+                self._journal.append_event(after.events, encode(gap), now.realtime_ns, now.monotonic_ns)
+            except OSError:
+                return False
+            self._remember(gap, after)
+        self._missed, self._missed_since = 0, None
+        return True
+
+    def _flush_events(self, now: Instant) -> bool:
         try:
             while self._unwritten:
                 number, data, at = self._unwritten[0]
@@ -265,17 +279,13 @@ class Call:
         except OSError as error:
             self._begin_gap(now, error)
             return False
-        missed, since = self._missed, self._missed_since
-        if since is None:
-            return True
-        self._missed, self._missed_since = 0, None
-        if missed and self.state is not None and self.state.ended is None:
-            self.commit(NoteGap(since, missed, "the disk could not be written"))
-        return not self._unwritten
+        return True
 
-    def _write(self, number: int, event: AnyEvent) -> None:
-        data = encode(event)
-        self._unwritten.append((number, data, event.at))
-        if len(self._unwritten) == 1 or self._missed_since is not None:
-            self._flush(event.at)
-        self._node.outbox.append(self.id, number, data, event.at)
+    def _remember(self, event: AnyEvent, after: CallState) -> None:
+        """The event stands: it is in the journal, or first in line for it."""
+        self.state = after
+        # What the fold does not need is not kept in memory: the journal has it.
+        in_memory = msgspec.structs.replace(event, document=b"") if isinstance(event, MetadataReceived) else event
+        self._events.append(in_memory)
+        self._node.outbox.append(self.id, after.events, encode(event), event.at)
+        log.info(event_name(event), call=str(self.id), number=after.events)

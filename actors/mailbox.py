@@ -6,7 +6,7 @@ restarted run. A closed mailbox answers everything at once.
 """
 
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
@@ -32,7 +32,7 @@ class Letter(Generic[C, A]):
 
 
 class Mailbox(Generic[C, A]):
-    """Letters for one actor; iterate over `letters()` in the run."""
+    """Letters for one actor, whose run takes them one by one."""
 
     __slots__ = ("_arrived", "_closed", "_waiting")
 
@@ -67,18 +67,17 @@ class Mailbox(Generic[C, A]):
         return answers[0]
 
     def close(self) -> None:
-        """Take no more; what waits is answered with `Unanswered`, and the run's iteration ends."""
+        """Take no more; what waits is answered with `Unanswered`, and the run gets None."""
         self._closed = True
         while self._waiting:
             self._waiting.popleft().then(Unanswered("The call has ended."))
         self._arrived.unpark_all()
 
-    async def letters(self) -> AsyncIterator[Letter[C, A]]:
-        """Each letter in turn, until the mailbox is closed."""
-        while not self._closed:
-            if self._waiting:
-                await trio.lowlevel.checkpoint()
-                if self._waiting:
-                    yield self._waiting.popleft()
-            else:
-                await self._arrived.park()
+    async def take(self) -> Letter[C, A] | None:
+        """The next letter, or None once the mailbox is closed."""
+        await trio.lowlevel.checkpoint()
+        while not self._waiting:
+            if self._closed:
+                return None
+            await self._arrived.park()
+        return self._waiting.popleft()

@@ -108,15 +108,6 @@ class Resume:
 
 
 @dataclass(frozen=True, slots=True)
-class NoteGap:
-    """Packets could not be kept since `since`."""
-
-    since: Instant
-    packets: int
-    cause: str
-
-
-@dataclass(frozen=True, slots=True)
 class NoteRestart:
     """The run failed and starts again."""
 
@@ -131,7 +122,7 @@ class EndCall:
     by: str = ""
 
 
-Command = Begin | JoinDialog | AgreeStreams | ReadMetadata | Identify | Pause | Resume | NoteGap | NoteRestart | EndCall
+Command = Begin | JoinDialog | AgreeStreams | ReadMetadata | Identify | Pause | Resume | NoteRestart | EndCall
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,8 +213,6 @@ def decide(state: CallState | None, command: Command, now: Instant) -> tuple[Any
             if state.paused and holder == "person":
                 return Refusal("The phone system holds this recording paused; it resumes when the phone system does.")
             return ()
-        case NoteGap(since, packets, cause):
-            return (Gap(at=now, since=since, packets=packets, cause=cause),)
         case NoteRestart(problem):
             return (Restarted(at=now, problem=problem),)
         case EndCall(end, by):

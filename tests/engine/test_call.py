@@ -11,7 +11,6 @@ from engine.call import (
     EndCall,
     Identify,
     JoinDialog,
-    NoteGap,
     NoteRestart,
     Pause,
     ReadMetadata,
@@ -157,7 +156,6 @@ commands: st.SearchStrategy[Command] = st.one_of(
     st.builds(Identify, parties, parties, texts),
     st.builds(Pause, holders, texts, texts),
     st.builds(Resume, holders, texts, texts),
-    st.builds(NoteGap, st.just(at(0)), st.integers(0, 9), texts),
     st.builds(NoteRestart, texts),
     st.builds(EndCall, st.sampled_from(["normal", "lost"]), texts),
 )
