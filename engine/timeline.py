@@ -35,6 +35,8 @@ RECENT_WINDOWS: Final = 16
 PART_NS: Final = 80_000_000
 # What a network held back comes out at wire speed once it flows again.
 RETURN_NS: Final = 2 * SECOND_NS
+# At the end nobody knows whether a rise would have returned: a network that is late by less than this most likely.
+LATE_NS: Final = 500_000_000
 # Rises that are still undecided at a time. More than a few is a network in agony, where any answer is as good.
 MAX_OPEN: Final = 8
 # Sources and segments of one stream: far above what a call has, low enough that forged ones cost nothing.
@@ -297,6 +299,8 @@ class _Source:
         self._last_delay_ns = float(delay[-1])
 
     def settle(self, ssrc: int) -> list[Segment]:
+        while len(self._open) > 1 and self._open[-1].floor_ns() - self._open[-2].floor_ns() < LATE_NS:
+            self._collapse(len(self._open) - 2)
         return [
             Segment(ssrc, self._rate_hz, number, self._timestamp, self._reference_ns, shift, skew, span)
             for run in (*self._settled, *self._open)
