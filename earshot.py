@@ -118,6 +118,30 @@ def engine() -> None:
         _fail(str(error), CANNOT_START)
 
 
+@app.command()
+def archive() -> None:
+    """Make recordings of the calls that ended."""
+    settings = _start()
+    from actors.spool import SpoolHeld
+    from archive.service import ArchiveConfig
+    from archive.service import run as run_archive
+
+    config = ArchiveConfig(
+        data_dir=settings.data_dir,
+        private_key=_private_key(settings),
+        audio_format=settings.audio_format,
+        opus_bitrate_kbit=settings.opus_bitrate_kbit,
+        opus_complexity=settings.opus_complexity,
+        pause_policy=settings.pause_policy,
+        threads=settings.finisher_threads,
+        grace_s=settings.archive_grace_s,
+    )
+    try:
+        run_archive(config)
+    except SpoolHeld as error:
+        _fail(str(error), CANNOT_START)
+
+
 @journal.command()
 def show(
     file: JournalFile,

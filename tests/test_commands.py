@@ -60,7 +60,7 @@ def refused(answer: Answer, status: int) -> str:
 
 def test_help_names_the_commands(command: Callable[..., Answer]) -> None:
     text = command("--help").stdout
-    for name in ("run", "engine", "journal"):
+    for name in ("run", "engine", "archive", "journal"):
         assert f" {name} " in text
 
 
@@ -78,7 +78,9 @@ def test_help_loads_no_house() -> None:
 # Settings
 
 
-@pytest.mark.parametrize("words", [("run",), ("engine",), ("journal", "show", "x"), ("journal", "pcap", "x")])
+@pytest.mark.parametrize(
+    "words", [("run",), ("engine",), ("archive",), ("journal", "show", "x"), ("journal", "pcap", "x")]
+)
 def test_wrong_settings_stop_every_command_with_all_sentences(
     words: tuple[str, ...], command: Callable[..., Answer]
 ) -> None:
@@ -86,7 +88,7 @@ def test_wrong_settings_stop_every_command_with_all_sentences(
     assert [line.split(" is ")[0] for line in sentence.splitlines()] == ["sip_bind", "max_calls"]
 
 
-@pytest.mark.parametrize("name", ["engine"])
+@pytest.mark.parametrize("name", ["engine", "archive"])
 def test_a_data_folder_that_cannot_be_made_stops_the_start(
     name: str, tmp_path: Path, command: Callable[..., Answer]
 ) -> None:
@@ -94,7 +96,7 @@ def test_a_data_folder_that_cannot_be_made_stops_the_start(
     assert f"The data folder {tmp_path / 'data'} cannot be written to" in refused(command(name), 2)
 
 
-@pytest.mark.parametrize("name", ["engine"])
+@pytest.mark.parametrize("name", ["engine", "archive"])
 def test_a_broken_master_key_stops_the_start(name: str, tmp_path: Path, command: Callable[..., Answer]) -> None:
     (tmp_path / "key").write_text("nonsense")
     (tmp_path / "key").chmod(0o600)
@@ -105,14 +107,19 @@ def test_a_broken_master_key_stops_the_start(name: str, tmp_path: Path, command:
 # Processes
 
 
-def test_a_second_engine_says_who_holds_the_spool(tmp_path: Path, command: Callable[..., Answer]) -> None:
+@pytest.mark.parametrize("name", ["engine", "archive"])
+def test_a_second_process_says_who_holds_the_spool(name: str, tmp_path: Path, command: Callable[..., Answer]) -> None:
     spool = Spool.below(tmp_path / "data")
-    lock = Lock(spool.root / "engine.lock", "the engine of node first")
+    left = spool.live / "left" / "journal"
+    left.parent.mkdir()
+    left.touch()
+    lock = Lock(spool.root / f"{name}.lock", f"the first {name}")
     try:
-        sentence = refused(command("engine"), 2)
+        sentence = refused(command(name), 2)
     finally:
         lock.release()
-    assert f"is held by the engine of node first, process {os.getpid()}" in sentence
+    assert f"is held by the first {name}, process {os.getpid()}" in sentence
+    assert left.exists()
 
 
 def test_run_stops_with_the_sentence_of_a_program_that_cannot_start(
