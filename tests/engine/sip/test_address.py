@@ -23,6 +23,7 @@ from engine.sip.address import NameAddr, SipUri, Via, param_of, parse_name_addr,
         ("<sip:a@b>junk;tag=8", "", "sip:a@b", "8"),
         ('"" <sip:a@b>;tag="9"', "", "sip:a@b", "9"),
         ("Jörg <sip:a@b>", "Jörg", "sip:a@b", None),
+        (' "A" <sip:a@b>;tag=10 ', "A", "sip:a@b", "10"),
     ],
 )
 def test_name_addr_forms(text: str, display: str, uri: str, tag: str | None) -> None:
@@ -127,6 +128,7 @@ def test_uri_without_sense_is_refused(text: str) -> None:
         ("SIP / 2.0 / tcp  a.example : 4000 ; ttl=16 ; branch = z9hG4bK2 ", "TCP", "a.example", 4000, "z9hG4bK2"),
         ("SIP/2.0/TLS [2001:db8::9]:5061;branch=z9hG4bK3", "TLS", "2001:db8::9", 5061, "z9hG4bK3"),
         ("SIP/2.0/UDP 2001:db8::9;branch=z9hG4bK4", "UDP", "2001:db8::9", None, "z9hG4bK4"),
+        ("SIP/2.0/UDP ::1", "UDP", "::1", None, None),
         ("SIP/2.0/UDP host", "UDP", "host", None, None),
     ],
 )
@@ -151,16 +153,16 @@ def test_via_of_the_named_sender_stays_as_it_is() -> None:
 
 
 def test_via_of_another_sender_gets_received() -> None:
-    via = Via.parse("SIP/2.0/UDP pbx.example;received=203.0.113.9;branch=z9hG4bK1").seen_from("192.0.2.1", 40000)
+    via = Via.parse("SIP/2.0/UDP pbx.example;Received=203.0.113.9;branch=z9hG4bK1").seen_from("192.0.2.1", 40000)
 
     assert via.serialize() == "SIP/2.0/UDP pbx.example;branch=z9hG4bK1;received=192.0.2.1"
     assert via.reply_address == ("192.0.2.1", 5060)
 
 
 def test_via_that_asks_for_rport_gets_it() -> None:
-    via = Via.parse("SIP/2.0/UDP 192.0.2.1:5062;rport;branch=z9hG4bK1").seen_from("192.0.2.1", 40000)
+    via = Via.parse("SIP/2.0/UDP 192.0.2.1:5062;RPort;branch=z9hG4bK1").seen_from("192.0.2.1", 40000)
 
-    assert via.serialize() == "SIP/2.0/UDP 192.0.2.1:5062;rport=40000;branch=z9hG4bK1;received=192.0.2.1"
+    assert via.serialize() == "SIP/2.0/UDP 192.0.2.1:5062;RPort=40000;branch=z9hG4bK1;received=192.0.2.1"
     assert via.reply_address == ("192.0.2.1", 40000)
 
 

@@ -101,7 +101,8 @@ def test_our_answer_bears_tag_and_contact() -> None:
     dialog = Dialog.from_invite(invite, local_tag="ours", contact=OURS)
     assert pending(dialog) is Offer.THEIRS
 
-    assert dialog.respond(invite, 100).to_tag is None
+    trying = dialog.respond(invite, 100)
+    assert (trying.to_tag, trying.contact) == (None, None)
     ok = dialog.respond(invite, 200, headers=[("Allow", "BYE")], body=samples.SDP, content_type=SDP_TYPE)
 
     assert (ok.to_tag, ok.headers.get("Contact"), ok.headers.get("Allow")) == ("ours", OURS, "BYE")

@@ -63,6 +63,12 @@ def test_the_tables_fit_together() -> None:
         assert all((kind, target) in TIMERS for target in targets)
 
 
+def test_the_times_are_those_of_the_standard() -> None:
+    assert (T1_S, T2_S, T4_S, GIVE_UP_S) == (0.5, 4.0, 5.0, 32.0)
+    assert doubling(T2_S) == [0.5, 1.5, 3.5, 7.5, 11.5, 15.5, 19.5, 23.5, 27.5, 31.5]
+    assert doubling(float("inf")) == [0.5, 1.5, 3.5, 7.5, 15.5, 31.5]
+
+
 # --- server, INVITE
 
 
@@ -254,8 +260,13 @@ def test_peers_without_the_magic_cookie_are_matched_by_what_stays_the_same() -> 
 
     assert machines.receive(invite, "udp", 0.1).transaction is first.transaction
     assert machines.receive(samples.request("CANCEL", branch="1"), "udp", 0.1).cancelled is first.transaction
-    other = machines.receive(samples.request("INVITE", branch="1", call_id="call-2"), "udp", 0.1)
-    assert other.verdict is Verdict.NEW
+    for other in (
+        samples.request("INVITE", branch="1", call_id="call-2"),
+        samples.request("INVITE", branch="1", cseq=2),
+        samples.request("INVITE", branch="2"),
+        samples.request("INVITE", branch="1", from_tag="other"),
+    ):
+        assert machines.receive(other, "udp", 0.1).verdict is Verdict.NEW
 
 
 @pytest.mark.parametrize("flow", FLOWS)
