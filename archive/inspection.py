@@ -218,12 +218,12 @@ def _summary(packets: Packets, stream: Stream | None) -> str:
 
 
 def _records(rows: Rows, streams: Streams) -> bytes:
-    pieces = []
-    for row, realtime_ns in enumerate(rows.arrivals_ns().tolist()):
-        header = rows.headers[row]
-        source, destination = _addresses(streams.known.get(int(header["stream"])), bool(header["flags"] & ROW_RTCP))
-        pieces.append(pcap.record(realtime_ns, source, destination, rows.packet(row)))
-    return b"".join(pieces)
+    arrivals_ns = rows.arrivals_ns().tolist()
+    senders = list(zip(rows.headers["stream"].tolist(), (rows.headers["flags"] & ROW_RTCP).tolist(), strict=True))
+    ways = {(index, rtcp): _addresses(streams.known.get(index), bool(rtcp)) for index, rtcp in set(senders)}
+    return b"".join(
+        pcap.record(arrivals_ns[row], *ways[sender], rows.packet(row)) for row, sender in enumerate(senders)
+    )
 
 
 def _addresses(stream: Stream | None, rtcp: bool) -> tuple[pcap.Address, pcap.Address]:
