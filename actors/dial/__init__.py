@@ -7,7 +7,7 @@ What must not be here: anything of the recorder. Both sides know the protocols o
 
 from actors.dial.conversation import Party, Side
 from actors.dial.dialer import Dialer, Transport, open_dialer
-from actors.dial.errors import DialError, Ended, NoAnswer, Refused
+from actors.dial.errors import DialError, Ended, NoAnswer, Refused, WrongUsage
 from actors.dial.media import MediaConfig
 from actors.dial.session import Session
 from actors.dial.sources import Clip, Silence, Source, Tone, read_clip
@@ -27,6 +27,7 @@ __all__ = [
     "Source",
     "Tone",
     "Transport",
+    "WrongUsage",
     "open_dialer",
     "read_clip",
 ]

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Final, Literal
 from urllib.parse import quote
 
+from actors.dial.errors import WrongUsage
 from engine.metadata import (
     Generation,
     Group,
@@ -42,6 +43,11 @@ class Party:
 
     number: str
     name: str = ""
+
+    def __post_init__(self) -> None:
+        """Errors: `WrongUsage` for an empty number, and for what SIP and XML cannot hold."""
+        if not self.number.partition("@")[0] or not (self.number + self.name).isprintable():
+            raise WrongUsage(f"{self.number!r}, {self.name!r} is nobody: a number must be there, on one line.")
 
     @property
     def aor(self) -> str:

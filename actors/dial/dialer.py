@@ -18,7 +18,7 @@ import trio
 
 from actors.dial.agent import Agent
 from actors.dial.conversation import Conversation, Party, new_boundary
-from actors.dial.errors import DialError, NoAnswer, Refused
+from actors.dial.errors import DialError, NoAnswer, Refused, WrongUsage
 from actors.dial.media import MediaConfig
 from actors.dial.session import CAPABILITIES, Session
 from actors.dial.streams import Streams
@@ -206,15 +206,15 @@ async def open_dialer(target: str, transport: Transport | None = None) -> AsyncI
     """A dialer for `sip:host[:port][;transport=tcp]`; `transport` wins over the URI's, and UDP is the default.
 
     Calls that are up when the block ends get a BYE; when it ends by an exception, without waiting for the answer.
-    Errors: `DialError` where the target is no SIP URI, or there is no way to it.
+    Errors: `WrongUsage` where the target is no such URI, `DialError` where there is no way to it.
     """
     try:
         uri = SipUri.parse(target)
     except RemoteProtocolError as error:
-        raise DialError(f"{target!r} is no SIP URI, such as sip:127.0.0.1:5060. {error}") from error
+        raise WrongUsage(f"{target!r} is no SIP URI, such as sip:127.0.0.1:5060. {error}") from error
     chosen = transport or (param_of(uri.params, "transport") or "udp").lower()
     if uri.scheme != "sip" or chosen not in ("udp", "tcp"):
-        raise DialError(f"{target!r} cannot be dialled: only sip: URIs over UDP and TCP can.")
+        raise WrongUsage(f"{target!r} cannot be dialled: only sip: URIs over UDP and TCP can.")
     wire = await open_wire(uri.host, uri.port or DEFAULT_PORT, chosen)
     failure: Exception | None = None
     async with trio.open_nursery() as nursery:

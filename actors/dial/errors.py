@@ -5,6 +5,10 @@ class DialError(Exception):
     """A call, or a request inside one, did not come about. Its text is a sentence for the user."""
 
 
+class WrongUsage(DialError):
+    """What was asked for makes no sense, whatever the recorder does."""
+
+
 class Refused(DialError):
     """The recorder answered with a failure."""
 

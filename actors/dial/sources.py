@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from actors.dial.errors import DialError
+from actors.dial.errors import WrongUsage
 
 RATE_HZ: Final = 8000
 FULL_SCALE: Final = 32767
@@ -67,18 +67,18 @@ class Mix:
 
 
 def read_clip(path: Path) -> Clip:
-    """The audio of a file: any format and rate that PyAV decodes; channels are mixed down. Errors: `DialError`."""
+    """The audio of a file: any format and rate that PyAV decodes; channels are mixed down. Errors: `WrongUsage`."""
     try:
         samples = _read_plain(path)
         if samples is None:
             samples = _read_any(path)
     except OSError as error:
         # PyAV's errors are OSErrors too, where they have a number.
-        raise DialError(f"The audio file {path} cannot be read: {error.strerror or error}.") from error
+        raise WrongUsage(f"The audio file {path} cannot be read: {error.strerror or error}.") from error
     except (ValueError, EOFError) as error:
-        raise DialError(f"The audio file {path} cannot be read: {error}.") from error
+        raise WrongUsage(f"The audio file {path} cannot be read: {error}.") from error
     if not len(samples):
-        raise DialError(f"The audio file {path} is empty.")
+        raise WrongUsage(f"The audio file {path} is empty.")
     return Clip(samples)
 
 
