@@ -147,6 +147,7 @@ class TcpPort:
         except OSError:
             self._sock.close()
             raise
+        self.port: int = self._sock.getsockname()[1]
         self._connections = trio.CapacityLimiter(MOST_CONNECTIONS)
 
     async def run(self, receive: Receive) -> None:

@@ -1,0 +1,130 @@
+"""The SIP ports on loopback: big datagrams, messages in pieces, keep-alives, peers that break or do not read."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+import trio
+
+from actors.sip_ports import MOST_UNSENT_BYTES, Flow, TcpPort, UdpPort, address_towards
+from engine.sip.framer import PONG
+
+MESSAGE = b"OPTIONS sip:a@b SIP/2.0\r\nContent-Length: 5\r\n\r\nhello"
+
+
+class Received:
+    def __init__(self) -> None:
+        self.items: list[tuple[bytes, Flow]] = []
+        self.arrived = trio.Event()
+
+    def __call__(self, data: bytes, flow: Flow) -> None:
+        self.items.append((data, flow))
+        self.arrived.set()
+
+    async def wait_for(self, count: int) -> list[tuple[bytes, Flow]]:
+        with trio.fail_after(5):
+            while len(self.items) < count:
+                self.arrived = trio.Event()
+                await self.arrived.wait()
+        return self.items
+
+
+@asynccontextmanager
+async def serving(port: UdpPort | TcpPort) -> AsyncIterator[Received]:
+    received = Received()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(port.run, received)
+        yield received
+        nursery.cancel_scope.cancel()
+    port.close()
+
+
+async def test_a_datagram_of_sixty_kilobytes_comes_whole_and_is_answered() -> None:
+    port = UdpPort("127.0.0.1", 0)
+    async with serving(port) as received:
+        sender = trio.socket.socket(trio.socket.AF_INET, trio.socket.SOCK_DGRAM)
+        await sender.bind(("127.0.0.1", 0))
+        data = bytes(range(256)) * 240
+        await sender.sendto(data, ("127.0.0.1", port.port))
+        ((got, flow),) = await received.wait_for(1)
+        assert got == data
+        assert flow.peer == sender.getsockname()
+        assert not flow.reliable
+        flow.send(b"answer")
+        with trio.fail_after(2):
+            assert await sender.recv(100) == b"answer"
+        sender.close()
+
+
+async def test_a_port_that_is_taken_is_refused_at_once() -> None:
+    first = UdpPort("127.0.0.1", 0)
+    with pytest.raises(OSError, match="in use"):
+        UdpPort("127.0.0.1", first.port)
+    first.close()
+
+
+@asynccontextmanager
+async def connected() -> AsyncIterator[tuple[Received, trio.SocketStream]]:
+    port = TcpPort("127.0.0.1", 0)
+    async with serving(port) as received:
+        stream = await trio.open_tcp_stream("127.0.0.1", port.port)
+        async with stream:
+            yield received, stream
+
+
+async def test_messages_in_pieces_and_two_in_one() -> None:
+    async with connected() as (received, stream):
+        await stream.send_all(MESSAGE[:20])
+        await stream.send_all(MESSAGE[20:] + MESSAGE)
+        items = await received.wait_for(2)
+        assert [data for data, _ in items] == [MESSAGE, MESSAGE]
+        items[0][1].send(b"one")
+        items[1][1].send(b"two")
+        with trio.fail_after(2):
+            answer = b""
+            while len(answer) < 6:
+                answer += await stream.receive_some()
+        assert answer == b"onetwo"
+
+
+async def test_a_ping_gets_its_pong() -> None:
+    async with connected() as (_, stream):
+        await stream.send_all(b"\r\n\r\n")
+        with trio.fail_after(2):
+            assert await stream.receive_some() == PONG
+
+
+async def test_what_cannot_be_framed_ends_its_connection_alone() -> None:
+    port = TcpPort("127.0.0.1", 0)
+    async with serving(port) as received:
+        broken = await trio.open_tcp_stream("127.0.0.1", port.port)
+        healthy = await trio.open_tcp_stream("127.0.0.1", port.port)
+        await broken.send_all(b"OPTIONS sip:a@b SIP/2.0\r\nContent-Length: many\r\n\r\n")
+        with trio.fail_after(2):
+            assert await broken.receive_some() == b""
+        await healthy.send_all(MESSAGE)
+        assert (await received.wait_for(1))[-1][0] == MESSAGE
+        await broken.aclose()
+        await healthy.aclose()
+
+
+async def test_a_peer_that_resets_or_reads_nothing_harms_nobody() -> None:
+    port = TcpPort("127.0.0.1", 0)
+    async with serving(port) as received:
+        deaf = await trio.open_tcp_stream("127.0.0.1", port.port)
+        await deaf.send_all(MESSAGE)
+        ((_, flow),) = await received.wait_for(1)
+        for _ in range(20):
+            flow.send(bytes(MOST_UNSENT_BYTES // 4))
+        healthy = await trio.open_tcp_stream("127.0.0.1", port.port)
+        await healthy.send_all(MESSAGE)
+        assert len(await received.wait_for(2)) == 2
+        deaf.socket.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
+        await deaf.aclose()
+        await healthy.send_all(MESSAGE)
+        assert len(await received.wait_for(3)) == 3
+        await healthy.aclose()
+
+
+def test_our_address_towards_loopback() -> None:
+    assert address_towards("127.0.0.1") == "127.0.0.1"
