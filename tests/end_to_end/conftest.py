@@ -1,0 +1,17 @@
+"""Fixtures for tests with real processes.
+
+Rules: ports are the system's or private; each wait has a condition and a deadline; nothing is left running.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.recorder import Recorder
+
+
+@pytest.fixture
+def recorder(tmp_path: Path) -> Iterator[Recorder]:
+    with Recorder(tmp_path) as recorder:
+        yield recorder
