@@ -21,10 +21,10 @@ from engine.events import AnyEvent, Started, StreamsAgreed
 from engine.journal import ROW, ROW_RTCP, Block, JournalReader, Kind, Rows
 from engine.timeline import SECOND_NS, Arrivals, Packets
 
-# numpy is worth its calls from some hundred packets on: 10 s of two streams are 1,000.
-BATCH_NS: Final = 10 * SECOND_NS
+# numpy is worth its calls from some hundred packets on: 30 s of two streams are 3,000, and 1 MB.
+BATCH_NS: Final = 30 * SECOND_NS
 # Where packets come faster than that (a flood, or a visit after a long stop), memory sets the limit.
-BATCH_BYTES: Final = 2**20
+BATCH_BYTES: Final = 2 * 2**20
 
 Int64s = NDArray[np.int64]
 

@@ -68,7 +68,8 @@ class PeaksWriter:
         self._file.write(_HEADER.pack(_VERSION, _EIGHT_BITS, self._rate_hz, self._per_point, self._points, CHANNELS))
 
     def _put(self, points: NDArray[np.int16]) -> None:
-        both = np.stack((points.min(axis=1), points.max(axis=1)), axis=-1) >> 8
+        sides = np.ascontiguousarray(points.transpose(0, 2, 1))  # numpy is ten times as fast along the last axis
+        both = np.stack((sides.min(axis=2), sides.max(axis=2)), axis=-1) >> 8
         self._points += len(points)
         self._file.write(both.astype(np.int8).tobytes())
 

@@ -26,7 +26,7 @@ PausePolicy = Literal["silence", "tone", "skip"]
 # Longer than any network or socket buffer holds a packet back (5 s of G.711); later ones are counted and left out.
 HORIZON_NS: Final = 20 * SECOND_NS
 # Samples are put out in pieces of at most this.
-STEP_NS: Final = 10 * SECOND_NS
+STEP_NS: Final = 30 * SECOND_NS
 # The tone of a pause: Europe's dial tone, soft enough to talk over.
 TONE_HZ: Final = 425
 TONE_PEAK: Final = round(32767 * 10 ** (-30 / 20))

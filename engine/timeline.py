@@ -63,8 +63,8 @@ Floats = NDArray[np.float64]
 class Arrivals:
     """Turns kernel receive times into positions on the call's clock (ns since `started`), block after block.
 
-    Arrival = the block's monotonic time less the packet's age by the realtime clock. Where that clock was set between
-    two blocks, or an age cannot be, it is held between the two blocks' monotonic times.
+    Arrival = the block's monotonic time less the packet's age by the realtime clock. Where that clock was set since the
+    block before, or an age cannot be, a packet arrives with its block: late does no harm, early would move its stream.
     """
 
     __slots__ = ("_last_monotonic_ns", "_last_realtime_ns", "_start_ns")
@@ -81,12 +81,9 @@ class Arrivals:
         stepped = moved > STEP_NS + np.abs(monotonic_ns - previous) // 1000
         self._last_realtime_ns, self._last_monotonic_ns = int(realtime_ns[-1]), int(monotonic_ns[-1])
         age = np.repeat(realtime_ns, rows) - received_ns
-        wrong = np.repeat(stepped, rows) | (age > MAX_WAIT_NS)
-        written = np.repeat(monotonic_ns, rows)
-        arrival = written - np.maximum(age, 0)
-        arrival = np.where(wrong, np.maximum(arrival, np.repeat(previous, rows)), arrival)
-        since_start: Int64s = arrival - self._start_ns
-        return since_start
+        wrong = np.repeat(stepped, rows) | (age < 0) | (age > MAX_WAIT_NS)
+        arrival: Int64s = np.repeat(monotonic_ns, rows) - np.where(wrong, 0, age) - self._start_ns
+        return arrival
 
 
 @dataclass(frozen=True, slots=True)

@@ -312,7 +312,7 @@ def test_an_arrival_is_the_blocks_time_less_the_packets_age():
 
 
 @pytest.mark.parametrize("step_s", [3600, -3600, 0.5, -0.5])
-def test_a_realtime_clock_that_is_set_holds_arrivals_between_the_blocks(step_s):
+def test_where_the_realtime_clock_was_set_packets_arrive_with_their_block(step_s):
     clock = Arrivals(Instant(1_000 * SECOND_NS, 50 * SECOND_NS))
     before = np.array([1_000_850, 1_000_950]) * MS
     first = clock.place(np.array([1_001 * SECOND_NS]), np.array([51 * SECOND_NS]), np.array([2]), before)
@@ -324,8 +324,7 @@ def test_a_realtime_clock_that_is_set_holds_arrivals_between_the_blocks(step_s):
         np.array([int(now + 200 * MS)]), np.array([51_400 * MS]), np.array([1]), np.array([int(now + 150 * MS)])
     )
     assert (first // MS).tolist() == [850, 950]
-    assert all(1000 * MS <= arrival <= 1200 * MS for arrival in second)
-    assert (second[2] + 500) // 1000 == 1_190_000
+    assert (second // MS).tolist() == [1200, 1200, 1200]
     assert (after // MS).tolist() == [1350]
 
 
@@ -335,4 +334,4 @@ def test_a_packet_without_a_receive_time_arrives_with_its_block():
     arrivals = clock.place(
         np.array([1_002 * SECOND_NS]), np.array([52 * SECOND_NS]), np.array([1]), np.zeros(1, np.int64)
     )
-    assert 1000 * MS <= int(arrivals[0]) <= 2000 * MS
+    assert arrivals.tolist() == [2 * SECOND_NS]
