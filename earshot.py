@@ -142,6 +142,17 @@ def archive() -> None:
         _fail(str(error), CANNOT_START)
 
 
+# The options of `dial` are its house's own: all words go there, `--help` too.
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})
+def dial(context: typer.Context) -> None:
+    """Call a recorder as a phone system would, to try a set-up."""
+    from actors.dial.command import dial as dial_command
+
+    dialer = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    dialer.command()(dial_command)
+    dialer(context.args, prog_name="earshot dial")
+
+
 @journal.command()
 def show(
     file: JournalFile,

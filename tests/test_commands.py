@@ -60,7 +60,7 @@ def refused(answer: Answer, status: int) -> str:
 
 def test_help_names_the_commands(command: Callable[..., Answer]) -> None:
     text = command("--help").stdout
-    for name in ("run", "engine", "archive", "journal"):
+    for name in ("run", "engine", "archive", "dial", "journal"):
         assert f" {name} " in text
 
 
@@ -73,6 +73,13 @@ def test_help_loads_no_house() -> None:
     code = "import sys, earshot; print(*{'trio', 'numpy', 'pydantic', 'av', 'structlog'} & sys.modules.keys())"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout == "\n"
+
+
+def test_dial_has_options_and_sentences_of_its_own(command: Callable[..., Answer]) -> None:
+    text = command("dial", "--help").stdout
+    assert "earshot dial [OPTIONS]" in text
+    assert "--transfer" in text
+    assert "--pause: " in refused(command("dial", "--pause", "soon"), 2)
 
 
 # Settings
