@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import re
 import tomllib
 from pathlib import Path
 
@@ -12,6 +13,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PACKAGES: list[str] = PROJECT["tool"]["importlinter"]["root_packages"]
 MODULES = ["earshot", "settings"]
 MOST_LINES = 500
+DOCUMENTS = sorted((ROOT / "docs").glob("*.md"))
 
 SOURCES = sorted(path for top in [*PACKAGES, "bench", "tests"] for path in (ROOT / top).rglob("*.py"))
 
@@ -46,3 +48,12 @@ def test_every_house_says_what_must_not_be_in_it(package: str) -> None:
 def test_no_module_has_two_jobs() -> None:
     lengths = {str(path.relative_to(ROOT)): len(path.read_text(encoding="utf-8").splitlines()) for path in SOURCES}
     assert {path: length for path, length in lengths.items() if length > MOST_LINES} == {}
+
+
+@pytest.mark.parametrize("document", ["README.md", "CHANGELOG.md", *(f"docs/{path.name}" for path in DOCUMENTS)])
+def test_what_a_document_names_is_there(document: str) -> None:
+    text = (ROOT / document).read_text(encoding="utf-8")
+    named = set(re.findall(r"`(tests/[\w/.]+)`", text))
+    linked = {target for target in re.findall(r"\]\(([^)#:]+)\)", text)}
+    assert [path for path in named if not (ROOT / path).exists()] == []
+    assert [path for path in linked if not (ROOT / document).parent.joinpath(path).exists()] == []
