@@ -3,6 +3,7 @@
 Not here: where samples come from, fsync, names of files.
 """
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, Protocol
@@ -98,4 +99,5 @@ class FileEncoder:
         self._container.close()
 
     def close(self) -> None:
-        self._container.close()
+        with contextlib.suppress(OSError):  # the file is not whole anyway, or `finish` has said so
+            self._container.close()
