@@ -1,7 +1,7 @@
 """A number of calls by one plan, at a rate, and the tally of what became of them. Nothing here is shown or read."""
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import trio
@@ -64,17 +64,19 @@ async def dial_all(campaign: Campaign, tally: Tally, stop: trio.CancelScope) -> 
             async with trio.open_nursery() as nursery:
                 for number in range(campaign.calls):
                     await trio.sleep_until(start + number / campaign.rate)
-                    nursery.start_soon(_dial_one, dialer, campaign, tally)
+                    nursery.start_soon(_dial_one, dialer, campaign, number, tally)
 
 
-async def _dial_one(dialer: Dialer, campaign: Campaign, tally: Tally) -> None:
+async def _dial_one(dialer: Dialer, campaign: Campaign, number: int, tally: Tally) -> None:
+    # Each call loses other packets than the one before.
+    media = replace(campaign.media, seed=campaign.media.seed + number)
     try:
         session = await dialer.call(
             campaign.caller,
             campaign.callee,
             metadata=campaign.metadata,
             streams=campaign.streams,
-            media=campaign.media,
+            media=media,
         )
     except DialError as error:
         tally.refusals[str(error)] += 1

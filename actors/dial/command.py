@@ -41,7 +41,7 @@ def dial(
     rate: Annotated[float, typer.Option(help="New calls a second.")] = 10.0,
     duration: Annotated[float, typer.Option(help="Seconds that each call lasts.")] = 10.0,
     transport: Annotated[
-        Literal["udp", "tcp"] | None, typer.Option(help="What carries the SIP: UDP, unless the target says otherwise.")
+        Literal["udp", "tcp"] | None, typer.Option(help="What carries the SIP; else the target says it, or UDP.")
     ] = None,
     caller: Annotated[str, typer.Option(help="What the caller says: tone:HZ, silence, or an audio file.")] = "tone:440",
     callee: Annotated[str, typer.Option(help="What the callee says.")] = "tone:1000",

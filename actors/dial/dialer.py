@@ -145,11 +145,12 @@ class Dialer:
         self, caller: Party, callee: Party, offer: SessionDescription, conversation: Conversation | None, headers: Pairs
     ) -> Request:
         """With metadata, From and To name the client and the recorder: the parties come from the metadata alone."""
-        target = self._target.serialize()
+        target, contact = self._target.serialize(), self._contact
         common = (("User-Agent", USER_AGENT), *CAPABILITIES, *headers)
         content_type, body = write_body(offer, conversation.known if conversation else None, new_boundary())
         if conversation is None:
             local, remote = NameAddr(caller.name, caller.aor), NameAddr(callee.name, callee.aor)
+            contact = f"<{self._own_uri}>"
         else:
             local, remote = NameAddr("", self._own_uri), NameAddr("", target)
             common = (("Require", "siprec"), *common)
@@ -158,7 +159,7 @@ class Dialer:
             target,
             local=local,
             remote=remote,
-            contact=self._contact,
+            contact=contact,
             headers=common,
             body=body,
             content_type=content_type,

@@ -5,6 +5,7 @@ Messages are bytes here, whole ones. What they mean is not known, nor when to se
 
 import errno
 import math
+import os
 import socket
 from collections.abc import Callable
 from typing import Final, Protocol, TypeAlias
@@ -140,8 +141,10 @@ class TcpWire:
             raise DialError(f"Nothing answers at {place} (TCP).") from None
         except OSError as error:
             causes = error.__cause__.exceptions if isinstance(error.__cause__, ExceptionGroup) else (error,)
-            why = causes[0].strerror if isinstance(causes[0], OSError) else None
-            raise DialError(f"There is no connection to {place} (TCP): {why or error}.") from error
+            cause = causes[0] if isinstance(causes[0], OSError) else error
+            # trio's text holds the address once more; a resolver's errors are below 0, and have a text of their own.
+            why = os.strerror(cause.errno) if cause.errno and cause.errno > 0 else cause.strerror
+            raise DialError(f"There is no connection to {place} (TCP): {why}.") from error
 
     def send(self, data: bytes, to: Address) -> None:
         self._put.send_nowait(data)
