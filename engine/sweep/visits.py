@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.journal import ROW, ROW_CUT
+from engine.sweep.counters import RTP_HEADER_BYTES, Counters
 from engine.sweep.intake import LEARN_AFTER, MOST_CANDIDATES, Intake, MediaSocket, StreamCounts
 from engine.sweep.slab import Slab, address_of
 
@@ -28,17 +29,15 @@ MOST_TICKS: Final = 40
 WATCHED_TICKS: Final = 10
 # Datagrams asked of one socket at once. 200 ms of 10 ms packets are 20; a backlog takes several calls.
 AT_ONCE: Final = 64
-# (rows, bytes): what an unknown source may send; 60 ms of G.711; 30 ms of it. Rows bound a tick's stop.
-SLABS: Final = ((1024, 2048), (1536, 512), (2048, 256))
+# (rows, bytes): what an unknown source may send; 60 ms of G.711; 30 ms of it. Rows bound a tick's stop; those of
+# streams whose source is being learned cost the most.
+SLABS: Final = ((512, 2048), (1536, 512), (2048, 256))
 # Packets of a call seen in the wide slab before its rows are cut to their size.
 NARROW_AFTER: Final = 40
 # After this silence a source is learned again: it may have moved.
 FORGET_AFTER_S: Final = 10.0
 # The least memory that the kernel accounts a datagram; a buffer of n bytes never holds more than n / this.
 LEAST_TRUESIZE: Final = 256
-RTP_HEADER_BYTES: Final = 12
-# The second byte of RTCP that shares the RTP port (RFC 5761 section 4).
-MUXED_RTCP: Final = (192, 223)
 
 
 class Sweep:
@@ -51,36 +50,9 @@ class Sweep:
         self._left: list[Intake] = []
         self._watched: list[Intake] = []
         self._slabs = tuple(Slab(rows, width, named=i == 0) for i, (rows, width) in enumerate(SLABS))
-        self._free_slots: list[int] = []
-        self._media: list[MediaSocket | None] = []
-        self._grow(256)
+        self._counters = Counters()
         self.packets = 0
         self.full_slabs = 0
-
-    def _grow(self, size: int) -> None:
-        old = len(self._media)
-        self._media += [None] * (size - old)
-        self._free_slots += range(size - 1, old - 1, -1)
-        for name in ("_packets", "_lost", "_malformed", "_cut", "_dropped", "_ssrc", "_sequence", "_changes", "_index"):
-            fresh = np.zeros(size, np.int64)
-            if old:
-                fresh[:old] = getattr(self, name)
-            setattr(self, name, fresh)
-        arrivals = np.zeros(size, np.float64)
-        if old:
-            arrivals[:old] = self._arrival_s
-        self._arrival_s = arrivals
-
-    _packets: NDArray[np.int64]
-    _lost: NDArray[np.int64]
-    _malformed: NDArray[np.int64]
-    _cut: NDArray[np.int64]
-    _dropped: NDArray[np.int64]
-    _ssrc: NDArray[np.int64]  # -1: none yet
-    _sequence: NDArray[np.int64]
-    _changes: NDArray[np.int64]
-    _index: NDArray[np.int64]  # the stream's number in its call
-    _arrival_s: NDArray[np.float64]
 
     @property
     def calls(self) -> int:
@@ -99,15 +71,7 @@ class Sweep:
 
     def attach(self, intake: Intake, media: MediaSocket, now_s: float) -> None:
         """Add a socket to a call. `now_s` is realtime: silence counts from it."""
-        if not self._free_slots:
-            self._grow(2 * len(self._media))
-        slot = media.slot = self._free_slots.pop()
-        self._media[slot] = media
-        for counter in (self._packets, self._lost, self._malformed, self._cut, self._dropped, self._changes):
-            counter[slot] = 0
-        self._ssrc[slot] = -1
-        self._index[slot] = media.index
-        self._arrival_s[slot] = now_s
+        self._counters.take(media, now_s)
         intake.sockets.append(media)
         intake.width = 0
 
@@ -115,9 +79,7 @@ class Sweep:
         """Take a socket out of a call; gives what it counted. The caller closes it."""
         counts = self.counts(media)
         intake.sockets.remove(media)
-        self._media[media.slot] = None
-        self._free_slots.append(media.slot)
-        media.slot = -1
+        self._counters.give_back(media)
         return counts
 
     def remove(self, intake: Intake) -> None:
@@ -139,17 +101,7 @@ class Sweep:
 
     def counts(self, media: MediaSocket) -> StreamCounts:
         """What came on this socket so far."""
-        slot = media.slot
-        return StreamCounts(
-            packets=int(self._packets[slot]),
-            lost=int(self._lost[slot]),
-            malformed=int(self._malformed[slot]),
-            cut=int(self._cut[slot]),
-            dropped=int(self._dropped[slot]),
-            strays=media.strays,
-            source_changes=int(self._changes[slot]),
-            last_arrival_s=float(self._arrival_s[slot]),
-        )
+        return self._counters.of(media)
 
     def tick(self, realtime_ns: int, monotonic_ns: int) -> bool:
         """Visit this tick's share of the calls. True: a slab was full, and the next tick should come soon."""
@@ -172,12 +124,9 @@ class Sweep:
 
     def forget_silent(self, now_s: float) -> None:
         """Learn again the sources that have been silent for long. Called about once a second; `now_s` is realtime."""
-        forgotten: set[MediaSocket] = set()
-        for slot in np.flatnonzero(self._arrival_s < now_s - FORGET_AFTER_S):
-            media = self._media[slot]
-            if media is not None and media.source is not None:
-                media.forget()
-                forgotten.add(media)
+        forgotten = {media for media in self._counters.silent_since(now_s - FORGET_AFTER_S) if media.source is not None}
+        for media in forgotten:
+            media.forget()
         if forgotten:
             for intake in self._ring:
                 if intake is not None and not forgotten.isdisjoint(intake.sockets):
@@ -248,14 +197,14 @@ class Sweep:
         row_slots = np.repeat(slot_of, count_of)
         lengths = slab.lengths[:rows]
         kept = np.minimum(lengths, slab.width)
-        self._count(slab, rows, slot_of, count_of, row_slots)
+        self.packets += rows
+        self._counters.count(slab, rows, slot_of, count_of, row_slots)
         headers = np.zeros(rows, ROW)
         headers["arrival_s"] = slab.seconds[:rows]
         headers["arrival_ns"] = slab.nanoseconds[:rows]
-        headers["stream"] = self._index[row_slots]
+        headers["stream"] = self._counters.index[row_slots]
         headers["length"] = kept
-        longest = int(lengths.max())
-        if longest > slab.width:
+        if int(lengths.max()) > slab.width:
             self._widen(slab, group, lengths, row_slots, headers)
         wanted = self._choose_sources(slab, slots, counts, row_slots) if slab.named else None
         if wanted is None:
@@ -273,7 +222,8 @@ class Sweep:
         rows = ends[-1]
         if rows:
             slot_of, count_of = np.array(slots), np.array(counts)
-            self._count(slab, rows, slot_of, count_of, np.repeat(slot_of, count_of))
+            self.packets += rows
+            self._counters.count(slab, rows, slot_of, count_of, np.repeat(slot_of, count_of))
             slab.wipe(rows)
             slab.reuse(rows)
         return done
@@ -315,57 +265,13 @@ class Sweep:
         start = 0
         for intake, end in zip(group, ends, strict=False):
             rows = start + np.flatnonzero(wanted[start:end])
-            if len(rows):
+            if len(rows) == end - start > 0:
+                body = _compact(slab, start, end, kept)
+                intake.keep(end - start, headers[start:end].tobytes(), body, realtime_ns, monotonic_ns)
+            elif len(rows):
                 body = b"".join(slab.data[row, : kept[row]].tobytes() for row in rows)
                 intake.keep(len(rows), headers[rows].tobytes(), body, realtime_ns, monotonic_ns)
             start = end
-
-    def _count(
-        self,
-        slab: Slab,
-        rows: int,
-        slot_of: NDArray[np.int64],
-        count_of: NDArray[np.int64],
-        row_slots: NDArray[np.int64],
-    ) -> None:
-        """One pass over the headers: packets, losses, malformed ones, changes of the source (RFC 3550 section 5.1)."""
-        self.packets += rows
-        first = slab.words[:rows, 0].astype(np.int64)
-        ssrc = slab.words[:rows, 2].astype(np.int64)
-        sequence = first & 0xFFFF
-        bad = (first >> 30 != 2) | (slab.lengths[:rows] < RTP_HEADER_BYTES)
-        last = np.cumsum(count_of) - 1
-        if bad.any() or (ssrc != self._ssrc[row_slots]).any():
-            self._count_odd(bad, first, ssrc, row_slots)
-        else:
-            # A run's packets follow one another on one socket: how far its sequence went beyond its count was lost.
-            step = ((sequence[last] - self._sequence[slot_of] + 0x8000) & 0xFFFF) - 0x8000
-            self._lost[slot_of] += step - count_of
-            self._sequence[slot_of] = sequence[last]
-            self._packets[slot_of] += count_of
-        self._arrival_s[slot_of] = slab.seconds[last] + slab.nanoseconds[last] * 1e-9
-        for row, dropped in slab.drops(rows):
-            self._dropped[row_slots[row]] = dropped
-
-    def _count_odd(
-        self, bad: NDArray[np.bool_], first: NDArray[np.int64], ssrc: NDArray[np.int64], row_slots: NDArray[np.int64]
-    ) -> None:
-        for slot, is_bad, word, source in zip(
-            row_slots.tolist(), bad.tolist(), first.tolist(), ssrc.tolist(), strict=True
-        ):
-            if is_bad:
-                self._malformed[slot] += 1
-                continue
-            if MUXED_RTCP[0] <= word >> 16 & 0xFF <= MUXED_RTCP[1]:
-                continue
-            number = word & 0xFFFF
-            self._packets[slot] += 1
-            if source != self._ssrc[slot]:
-                self._changes[slot] += self._ssrc[slot] >= 0
-                self._ssrc[slot] = source
-            else:
-                self._lost[slot] += ((number - int(self._sequence[slot]) + 0x8000) & 0xFFFF) - 0x8000 - 1
-            self._sequence[slot] = number
 
     def _widen(
         self,
@@ -378,7 +284,7 @@ class Sweep:
         cut = np.flatnonzero(lengths > slab.width)
         headers["flags"][cut] |= ROW_CUT
         slots, times = np.unique(row_slots[cut], return_counts=True)
-        self._cut[slots] += times
+        self._counters.cut[slots] += times
         for intake in group:
             if any(media.slot in slots.tolist() for media in intake.sockets):
                 intake.width, intake.steady = 0, False
@@ -401,7 +307,7 @@ class Sweep:
         wanted: NDArray[np.bool_] | None = None
         start = 0
         for slot, count in zip(slots, counts, strict=True):
-            media = self._media[slot]
+            media = self._counters.media[slot]
             if media is not None and not media.settled:
                 if wanted is None:
                     wanted = np.ones(len(row_slots), np.bool_)
