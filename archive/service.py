@@ -104,9 +104,11 @@ class _Archive:
         self._told_at_s = 0.0
 
     async def run(self) -> None:
-        log.info("archive_started", spool=str(self._spool.root), backlog=len(self._waiting()), threads=self._threads)
         async with trio.open_nursery() as nursery:
             await nursery.start(self._stop)
+            log.info(
+                "archive_started", spool=str(self._spool.root), backlog=len(self._waiting()), threads=self._threads
+            )
             async with trio.open_nursery() as workers:
                 while not self._stopping.is_set():
                     self._hand_out(workers)
