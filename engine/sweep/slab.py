@@ -56,7 +56,7 @@ class Slab:
 
     Arrays over all rows, filled by `receive` in order: `data` (capacity, width) uint8; `words` the same as big-endian
     uint32; `lengths` the datagrams' true lengths; `seconds` and `nanoseconds` their receive times (realtime).
-    Named slabs also keep each datagram's source (see `source`).
+    Named slabs also keep each datagram's source (see `sources`).
     """
 
     def __init__(self, capacity: int, width: int, *, named: bool) -> None:
@@ -103,9 +103,11 @@ class Slab:
         # The second control message starts at byte 32: 16 bytes of header, then a uint32.
         return [(int(row), int(self._control[row, 6]) & 0xFFFFFFFF) for row in told]
 
-    def source(self, row: int) -> bytes:
-        """The datagram's source address as the kernel gave it (a sockaddr); only of a named slab."""
-        return self._names[row, : int(self._name_lengths[row])].tobytes()
+    def sources(self, row: int, count: int) -> list[bytes]:
+        """The source addresses of `count` datagrams as the kernel gave them (a sockaddr each); only of a named slab."""
+        raw = self._names[row : row + count].tobytes()
+        lengths = self._name_lengths[row : row + count].tolist()
+        return [raw[place * _NAME_BYTES : place * _NAME_BYTES + length] for place, length in enumerate(lengths)]
 
     def reuse(self, rows: int) -> None:
         """Make the first `rows` rows ready to be filled again: the kernel shortened what it was given."""

@@ -316,11 +316,12 @@ class Sweep:
         return wanted
 
     def _learn(self, slab: Slab, media: MediaSocket, start: int, count: int) -> list[bool]:
-        names = [slab.source(row) for row in range(start, start + count)]
+        names = slab.sources(start, count)
         if media.source is None:
-            for row, name in enumerate(names, start):
-                valid = slab.data[row, 0] >> 6 == 2 and slab.lengths[row] >= RTP_HEADER_BYTES
-                if valid and (name in media.candidates or len(media.candidates) < MOST_CANDIDATES):
+            rows = slice(start, start + count)
+            valid = (slab.data[rows, 0] >> 6 == 2) & (slab.lengths[rows] >= RTP_HEADER_BYTES)
+            for name, is_valid in zip(names, valid.tolist(), strict=True):
+                if is_valid and (name in media.candidates or len(media.candidates) < MOST_CANDIDATES):
                     media.candidates[name] = media.candidates.get(name, 0) + 1
             best = max(
                 media.candidates, key=lambda name: (_is(name, media.expected), media.candidates[name]), default=None
