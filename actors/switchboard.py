@@ -192,7 +192,11 @@ class Switchboard:
         elif session is not None and (request.to_tag is not None or request.method == "BYE"):
             session.dialog.receive(request)
             session.flow = flow
-            self._take_in_dialog(session, request, transaction)
+            try:
+                self._take_in_dialog(session, request, transaction)
+            except RemoteProtocolError as error:
+                log.warning("request refused", method=request.method, peer=flow.peer[0], reason=str(error))
+                self._refuse_in_dialog(session, request, transaction, error.status, str(error))
         elif request.method == "OPTIONS":
             self._respond(transaction, response_to(request, 200, headers=_capabilities()))
         elif request.method == "INVITE" and request.to_tag is None:
@@ -258,7 +262,13 @@ class Switchboard:
         self.calls[call_id] = call
         self._sessions[dialog.key] = session
         log.info("call", call=str(call_id), peer=flow.peer[0], siprec=offer.is_siprec, streams=len(session.lines))
-        self._ask(session, commands, lambda answer: self._answer_offer(session, request, offer, transaction, answer))
+        self._ask(
+            session,
+            request,
+            transaction,
+            commands,
+            lambda answer: self._answer_offer(session, request, offer, transaction, answer),
+        )
         self._spawn(call)
 
     def _renegotiate(self, session: Session, request: Request, transaction: Transaction) -> None:
@@ -271,10 +281,16 @@ class Switchboard:
             try:
                 session.open_lines(offer.sdp, self._node.ports, session.call.next_stream)
             except NoPorts as error:
-                self._respond(transaction, session.dialog.respond(request, 503, headers=_retry(), reason=str(error)))
+                self._refuse_in_dialog(session, request, transaction, 503, str(error))
                 return
         commands = session.read(request, offer)
-        self._ask(session, commands, lambda answer: self._answer_offer(session, request, offer, transaction, answer))
+        self._ask(
+            session,
+            request,
+            transaction,
+            commands,
+            lambda answer: self._answer_offer(session, request, offer, transaction, answer),
+        )
 
     def _answer_offer(
         self, session: Session, request: Request, offer: Offer, transaction: Transaction, answer: Done | Unanswered
@@ -282,10 +298,8 @@ class Switchboard:
         if isinstance(answer, Unanswered) or session.cancelled:
             if request.to_tag is None:
                 self._drop(session)
-            status = 487 if session.cancelled else 500
-            self._respond(
-                transaction, session.dialog.respond(request, status, headers=_retry() if status == 500 else ())
-            )
+            status, reason = (487, "The call was cancelled.") if session.cancelled else (500, str(answer))
+            self._refuse_in_dialog(session, request, transaction, status, reason)
             return
         session.settle(answer)
         self._answer_quietly(session, request, offer, transaction)
@@ -307,6 +321,8 @@ class Switchboard:
         self._sessions.pop(session.dialog.key, None)
         self._ask(
             session,
+            request,
+            transaction,
             (EndCall("normal", "phone-system"),),
             lambda answer: self._respond(transaction, session.dialog.respond(request, 200)),
         )
@@ -326,20 +342,32 @@ class Switchboard:
         self._sessions.pop(session.dialog.key, None)
         session.call.mailbox.post((EndCall("normal", "cancelled"),), _ignore)
 
-    def _ask(self, session: Session, commands: tuple[Command, ...], then: Callable[[Done | Unanswered], None]) -> None:
+    def _ask(
+        self,
+        session: Session,
+        request: Request,
+        transaction: Transaction,
+        commands: tuple[Command, ...],
+        then: Callable[[Done | Unanswered], None],
+    ) -> None:
         def answered(answer: Done | Unanswered) -> None:
             try:
                 then(answer)
             except Exception:
-                log.exception("answer not sent", call=str(session.call.id))
+                log.exception("answer not made", call=str(session.call.id))
+                self._refuse_in_dialog(session, request, transaction, 500, "The recorder failed on this request.")
             self._wake.set()
 
         session.call.mailbox.post(commands, answered)
 
     def _refuse(self, transaction: Transaction, status: int, reason: str) -> None:
-        headers = _retry() if status == 503 else []
-        headers.append(("Warning", f'399 earshot "{_quotable(reason)}"'))
-        self._respond(transaction, response_to(transaction.request, status, headers=headers))
+        self._respond(transaction, response_to(transaction.request, status, headers=_excuse(status, reason)))
+
+    def _refuse_in_dialog(
+        self, session: Session, request: Request, transaction: Transaction, status: int, reason: str
+    ) -> None:
+        """As `_refuse`, and the dialog knows that the offer in the request, if any, has had its answer."""
+        self._respond(transaction, session.dialog.respond(request, status, headers=_excuse(status, reason)))
 
     def _respond(self, transaction: Transaction, response: Response) -> None:
         try:
@@ -398,8 +426,10 @@ def _capabilities() -> list[tuple[str, str]]:
     ]
 
 
-def _retry() -> list[tuple[str, str]]:
-    return [("Retry-After", str(RETRY_AFTER_S))]
+def _excuse(status: int, reason: str) -> list[tuple[str, str]]:
+    """Why a request is refused (RFC 3261 section 20.43), and when it may come again."""
+    headers = [("Warning", f'399 earshot "{_quotable(reason)}"')]
+    return [*headers, ("Retry-After", str(RETRY_AFTER_S))] if status in (500, 503) else headers
 
 
 def _session_timer(request: Request) -> list[tuple[str, str]]:

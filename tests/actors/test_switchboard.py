@@ -235,6 +235,15 @@ async def test_broken_metadata_is_recorded_with_a_warning(exchange: Exchange) ->
     assert state.caller.number == "100"
 
 
+async def test_after_a_refused_offer_a_good_one_is_answered(exchange: Exchange) -> None:
+    await exchange.invite()
+    for body in (("application/sdp", b"rubbish"), ("text/plain", b"hello")):
+        assert (await exchange.ask(exchange.phone.request("INVITE", body))).status in (400, 415)
+        exchange.acknowledge()
+    assert (await exchange.ask(exchange.phone.request("INVITE", write_body(offer(2), None, "b")))).status == 200
+    assert len(exchange.board.calls) == 1
+
+
 async def test_a_new_stream_in_a_later_offer_gets_ports_of_its_own(exchange: Exchange) -> None:
     first = sdp.parse((await exchange.invite(write_body(offer(lines=1), None, "b"))).body)
     later = await exchange.ask(exchange.phone.request("INVITE", write_body(offer(2), None, "b")))
