@@ -19,7 +19,7 @@ import trio
 from actors.dial.agent import Agent
 from actors.dial.conversation import Conversation, Party, new_boundary
 from actors.dial.errors import DialError, NoAnswer, Refused, WrongUsage
-from actors.dial.media import MediaConfig
+from actors.dial.media import MediaConfig, Pacer
 from actors.dial.session import CAPABILITIES, Session
 from actors.dial.streams import Streams
 from actors.dial.wire import Wire, open_wire
@@ -46,10 +46,10 @@ DEFAULT_MEDIA: Final = MediaConfig()
 class Dialer:
     """Made by `open_dialer`."""
 
-    def __init__(self, wire: Wire, target: SipUri, nursery: trio.Nursery) -> None:
+    def __init__(self, wire: Wire, target: SipUri) -> None:
         self._wire = wire
         self._target = target
-        self._nursery = nursery
+        self._pacer = Pacer()
         self._agent = Agent(wire, self._answer)
         self._sessions: dict[str, Session] = {}
         self._abandoned: set[str] = set()
@@ -114,8 +114,10 @@ class Dialer:
         return response
 
     async def run(self) -> None:
-        """Receives: the task of `open_dialer`."""
-        await self._agent.run()
+        """Receives, and sends the media: the task of `open_dialer`."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._pacer.run)
+            await self._agent.run()
 
     async def close(self) -> None:
         """Ends the calls that are up, and waits `CLOSE_S` at most."""
@@ -182,8 +184,7 @@ class Dialer:
         except RemoteProtocolError as error:
             session.hang_up()
             raise DialError(f"The recorder's answer cannot be used. {error}") from error
-        if len(streams):
-            self._nursery.start_soon(streams.play)
+        streams.play(self._pacer)
         return session
 
     def _ended(self, session: Session) -> None:
@@ -219,7 +220,7 @@ async def open_dialer(target: str, transport: Transport | None = None) -> AsyncI
     wire = await open_wire(uri.host, uri.port or DEFAULT_PORT, chosen)
     failure: Exception | None = None
     async with trio.open_nursery() as nursery:
-        dialer = Dialer(wire, uri, nursery)
+        dialer = Dialer(wire, uri)
         nursery.start_soon(dialer.run)
         try:
             yield dialer

@@ -5,6 +5,7 @@ purpose, is gone, and the timestamps go on. Nothing here knows SIP.
 """
 
 import heapq
+import math
 import secrets
 import socket
 import struct
@@ -25,12 +26,15 @@ from engine.errors import LocalProtocolError
 from engine.g711 import encode_alaw, encode_ulaw
 from engine.rtp import DIGITS, Packet, TelephoneEvent, serialize, serialize_event
 from engine.sdp import PCMA, PCMU, TELEPHONE_EVENT, Codec
+from engine.sip.timetable import Timetable
 
 CodecName = Literal["pcmu", "pcma"]
 
 # Each party is a tone, so that one can tell by ear and by FFT which channel is whose.
 CALLER_TONE: Final = Tone(440.0)
 CALLEE_TONE: Final = Tone(1000.0)
+# What is due within this time goes out together; networks do worse to the spacing of packets.
+BATCH_S: Final = 0.002
 SHORTEST_PTIME_MS: Final = 10
 LONGEST_PTIME_MS: Final = 60
 # Keys on a phone: long enough for every detector (ITU-T Q.24 asks for 40 ms at least), and fast typing.
@@ -94,7 +98,7 @@ class _Press:
 
 
 class MediaStream:
-    """One stream, from sockets of its own. `run` is its task; `port` is the RTP port, RTCP is on the next one."""
+    """One stream, from sockets of its own. A `Pacer` lets it send; `port` is the RTP port, RTCP is on the next one."""
 
     def __init__(self, config: MediaConfig, source: Source, skew_ppm: float, index: int, host: str) -> None:
         """Errors: `DialError` where no pair of ports can be opened."""
@@ -116,6 +120,8 @@ class MediaStream:
         self._press: _Press | None = None
         self._delayed: list[tuple[float, int, bytes]] = []
         self._octets = 0
+        self._start = self._report_at = math.inf
+        self._position = 0
         self._marker = True
         self.suspended = False
         self.sent = 0
@@ -139,33 +145,34 @@ class MediaStream:
             self._idle = trio.Event()
         await self._idle.wait()
 
-    async def run(self) -> None:
-        """Sends until it is cancelled, then closes the sockets."""
-        start = trio.current_time()
-        position, report_at = 0, start + self._config.report_s / 2
-        try:
-            while True:
-                due = start + position / self._second
-                await trio.sleep_until(min(due, self._delayed[0][0] if self._delayed else due))
-                now = trio.current_time()
-                while self._delayed and self._delayed[0][0] <= now:
-                    self._put(heapq.heappop(self._delayed)[2])
-                if now >= due:
-                    self._tick(position)
-                    position += self._step
-                if now >= report_at:
-                    self._report(position)
-                    report_at += self._config.report_s
-        finally:
-            self._idle.set()
-            self.close()
+    def start(self, now: float) -> float:
+        """Begins at this time; returns when it is due, which is at once."""
+        self._start, self._report_at = now, now + self._config.report_s / 2
+        return now
+
+    def advance(self, now: float) -> float:
+        """Sends what is due; returns when to be called again."""
+        while self._delayed and self._delayed[0][0] <= now:
+            self._put(heapq.heappop(self._delayed)[2])
+        if now >= self._due:
+            self._tick(self._position, now)
+            self._position += self._step
+        if now >= self._report_at:
+            self._report(self._position)
+            self._report_at += self._config.report_s
+        return min(self._due, self._delayed[0][0]) if self._delayed else self._due
 
     def close(self) -> None:
-        """For a stream that never ran."""
+        """Sends no more."""
+        self._idle.set()
         self._rtp.close()
         self._rtcp.close()
 
-    def _tick(self, position: int) -> None:
+    @property
+    def _due(self) -> float:
+        return self._start + self._position / self._second
+
+    def _tick(self, position: int, now: float) -> None:
         press = self._press
         if press is None and self._digits:
             until = position + DIGIT_MS * RATE_HZ // 1000
@@ -174,22 +181,22 @@ class MediaStream:
         elif press is None:
             self._idle.set()
         if press is not None and not press.ended:
-            self._send_event(press, position + self._step)
+            self._send_event(press, position + self._step, now)
             return
         if press is not None and position + self._step >= press.over:
             self._press = None
         samples = self._source(position, self._step)
-        self._emit(self._codec.payload_type, position, self._encode(samples).tobytes())
+        self._emit(self._codec.payload_type, position, self._encode(samples).tobytes(), now)
 
-    def _send_event(self, press: _Press, reached: int) -> None:
+    def _send_event(self, press: _Press, reached: int, now: float) -> None:
         """All packets of an event bear the timestamp of its beginning (RFC 4733 section 2.5.1)."""
         press.ended = reached >= press.until
         event = TelephoneEvent(press.event, reached - press.since, press.ended)
         self._marker |= reached == press.since + self._step
         for _ in range(EVENT_ENDS if press.ended else 1):
-            self._emit(self._event_type or TELEPHONE_EVENT.payload_type, press.since, serialize_event(event))
+            self._emit(self._event_type or TELEPHONE_EVENT.payload_type, press.since, serialize_event(event), now)
 
-    def _emit(self, payload_type: int, position: int, payload: bytes) -> None:
+    def _emit(self, payload_type: int, position: int, payload: bytes, now: float) -> None:
         if self._to is None or (self.suspended and not self._config.send_while_suspended):
             self._marker = True
             return
@@ -200,7 +207,7 @@ class MediaStream:
         if self._config.loss and self._rng.random() < self._config.loss:
             self.lost += 1
         elif self._config.jitter_ms:
-            at = trio.current_time() + self._rng.random() * self._config.jitter_ms / 1000
+            at = now + self._rng.random() * self._config.jitter_ms / 1000
             heapq.heappush(self._delayed, (at, self.sent + len(self._delayed), serialize(packet)))
         else:
             self._put(serialize(packet))
@@ -240,6 +247,34 @@ class MediaStream:
             self._rtcp.sendto(report + description, (self._to[0], self._to[1] + 1))
         except OSError:
             return  # a report that is lost is followed by the next one
+
+
+class Pacer:
+    """Lets streams send when they are due, in one task for all of them: a task's sleep costs more than a packet."""
+
+    def __init__(self) -> None:
+        self._due: Timetable[MediaStream] = Timetable()
+        self._alarm = trio.CancelScope()
+
+    def add(self, stream: MediaStream) -> None:
+        """Lets a stream begin."""
+        self._due.set(stream, stream.start(trio.current_time()))
+        self._alarm.cancel()
+
+    def drop(self, stream: MediaStream) -> None:
+        """Forgets a stream, whether it was added or not."""
+        self._due.drop(stream)
+
+    async def run(self) -> None:
+        """The task. Runs until it is cancelled."""
+        now = -math.inf
+        while True:
+            due = self._due.next()
+            with trio.CancelScope(deadline=math.inf if due is None else max(due, now + BATCH_S)) as self._alarm:
+                await trio.sleep_forever()
+            now = trio.current_time()
+            while (stream := self._due.pop_due(now)) is not None:
+                self._due.set(stream, stream.advance(now))
 
 
 def _open_pair(host: str) -> tuple[socket.socket, socket.socket]:

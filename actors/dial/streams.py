@@ -7,10 +7,8 @@ import secrets
 from collections.abc import Sequence
 from typing import Final
 
-import trio
-
 from actors.dial.errors import DialError
-from actors.dial.media import MediaConfig, MediaStream
+from actors.dial.media import MediaConfig, MediaStream, Pacer
 from actors.dial.sources import Mix, Source
 from actors.dial.wire import Address
 from engine import sdp
@@ -35,7 +33,7 @@ class Streams:
         self._host = host
         self._id = secrets.randbits(31)
         self._version = 0
-        self._scope = trio.CancelScope()
+        self._pacer: Pacer | None = None
         self._streams: list[MediaStream] = []
         self.remote: tuple[Address | None, ...] = ()
         if ports is None:
@@ -95,17 +93,17 @@ class Streams:
         for stream in self._streams:
             stream.suspended = suspended
 
-    async def play(self) -> None:
+    def play(self, pacer: Pacer) -> None:
         """Sends until `stop`."""
-        with self._scope:
-            async with trio.open_nursery() as nursery:
-                for stream in self._streams:
-                    nursery.start_soon(stream.run)
+        self._pacer = pacer
+        for stream in self._streams:
+            pacer.add(stream)
 
     def stop(self) -> None:
-        """Sends no more, whether `play` has begun or not."""
-        self._scope.cancel()
+        """Sends no more, whether `play` was called or not."""
         for stream in self._streams:
+            if self._pacer is not None:
+                self._pacer.drop(stream)
             stream.close()
 
     def _open(self) -> None:
