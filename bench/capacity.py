@@ -20,22 +20,23 @@ import json
 import shutil
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Final
 
+import trio
 import typer
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from rich.progress import track
 from rich.table import Table
 
+from actors.dial import open_dialer
 from bench.counting import Journaled, count_journal, kernel_drops
-from bench.engine_process import RTP_PORTS, EngineProcess
+from bench.engine_process import RTP_PORTS, EngineProcess, Mark
 from bench.machine import BenchError, console, cores, describe, on_core
-from bench.phone_system import PhoneSystem
-from bench.programs import SOURCES, Sender, Sent, Stream, compiled
+from bench.phones import hang_up, set_up, source_of, until_ready
+from bench.programs import LOOPBACK, Sender, Sent, Stream, compiled
 from bench.speech import write_audio
 from engine.keys import public_bytes
 from engine.sweep import ROUND_S
@@ -135,28 +136,9 @@ class Bench:
         data_dir = Path(tempfile.mkdtemp(dir=self._folder))
         engine = EngineProcess(data_dir, public_bytes(self._key), self._engine_core, busy=plan.busy)
         sender = Sender(self._audio, self._sender_core, plan.reports_every_s)
-        phones = PhoneSystem(engine.sip_port, sender.ports)
         try:
-            phones.end_all(phones.set_up(1))
-            empty = engine.mark()
-            calls = phones.set_up(plan.calls, plan.ptimes_ms)
-            sender.send(
-                [
-                    self._stream(plan, at, port, phones.source_of(call.number, line))
-                    for at, call in enumerate(calls)
-                    for line, port in enumerate(call.ports)
-                ]
-            )
-            time.sleep(WARM_S)
-            begin = engine.mark()
-            time.sleep(self._seconds)
-            end = engine.mark()
-            sent = sender.finish()
-            time.sleep(SETTLE_S)
-            drops = kernel_drops(range(RTP_PORTS[0], RTP_PORTS[1] + 1))
-            phones.end_all(calls)
+            empty, begin, end, sent, drops = trio.run(self._run_calls, plan, engine, sender)
         finally:
-            phones.close()
             sender.stop()
             engine.stop()
         kept = self._count(plan, engine.spool / "finished", (begin.monotonic_ns, end.monotonic_ns))
@@ -184,6 +166,30 @@ class Bench:
             sender=asdict(sent),
         )
 
+    async def _run_calls(self, plan: Plan, engine: EngineProcess, sender: Sender) -> tuple[Mark, Mark, Mark, Sent, int]:
+        """The calls of a row: marks after one call alone and around the window, what was sent, and kernel drops."""
+        async with open_dialer(f"sip:{LOOPBACK}:{engine.sip_port}") as dialer:
+            await until_ready(dialer)
+            await hang_up(await set_up(dialer, 1, sender.ports))
+            empty = engine.mark()
+            sessions = await set_up(dialer, plan.calls, sender.ports)
+            sender.send(
+                [
+                    self._stream(plan, number, port, source_of(number, line))
+                    for number, session in enumerate(sessions)
+                    for line, port in enumerate(session.remote_ports)
+                ]
+            )
+            await trio.sleep(WARM_S)
+            begin = engine.mark()
+            await trio.sleep(self._seconds)
+            end = engine.mark()
+            sent = await trio.to_thread.run_sync(sender.finish)
+            await trio.sleep(SETTLE_S)
+            drops = kernel_drops(range(RTP_PORTS[0], RTP_PORTS[1] + 1))
+            await hang_up(sessions)
+        return empty, begin, end, sent, drops
+
     def _floor(self, plan: Plan) -> float:
         """Microseconds of CPU a packet of the C program."""
         folder = Path(tempfile.mkdtemp(dir=self._folder))
@@ -200,7 +206,7 @@ class Bench:
         try:
             if floor.stdin is None or floor.stdout is None:
                 raise BenchError("The floor has no pipes.")
-            sources = [at % SOURCES for at in range(2 * plan.calls)]
+            sources = [source_of(at // 2, at % 2) for at in range(2 * plan.calls)]
             floor.stdin.write("".join(f"{sender.ports[source]}\n" for source in sources))
             floor.stdin.close()
             ports = [int(word) for word in floor.stdout.readline().split()]
