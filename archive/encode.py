@@ -16,7 +16,13 @@ from numpy.typing import NDArray
 AudioFormat = Literal["opus", "wav", "flac", "mp3"]
 
 MP3_BITRATE: Final = 32_000
-CHANNELS: Final = 2
+# Opus would couple the sides: where both speak each is heard on the other, 18 dB down, and below some 20 kbit/s they
+# become one. libopus leaves them apart in mapping family 255, which is for no layout in particular; for two channels
+# family 1 says the same (RFC 7845 section 5.1.1.2: two streams, none coupled), and names them left and right.
+UNCOUPLED: Final = 255
+VORBIS_ORDER: Final = 1
+OPUS_HEAD: Final = b"OpusHead"
+FAMILY_AT: Final = 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +67,8 @@ def _recipe(encoding: Encoding) -> _Recipe:
     match encoding.format:
         case "opus":
             effort = {"application": "voip", "compression_level": str(encoding.opus_complexity)}
-            return _Recipe("ogg", "libopus", encoding.opus_bitrate_kbit * 1000, effort, {})
+            sides = {"mapping_family": str(UNCOUPLED)}
+            return _Recipe("ogg", "libopus", encoding.opus_bitrate_kbit * 1000, effort | sides, {})
         case "wav":
             return _Recipe("wav", "pcm_s16le", None, {}, {"rf64": "auto"})  # beyond 4 GiB a plain WAV cannot be
         case "flac":
@@ -86,6 +93,10 @@ class FileEncoder:
         if recipe.bitrate is not None:
             stream.bit_rate = recipe.bitrate
         self._stream = stream
+        stream.codec_context.open()
+        head = stream.codec_context.extradata
+        if head is not None and head.startswith(OPUS_HEAD):
+            stream.codec_context.extradata = head[:FAMILY_AT] + bytes([VORBIS_ORDER]) + head[FAMILY_AT + 1 :]
 
     def write(self, samples: NDArray[np.int16]) -> None:
         frame = av.AudioFrame.from_ndarray(samples.reshape(1, -1), format="s16", layout="stereo")
