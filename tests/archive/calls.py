@@ -175,3 +175,48 @@ def level(samples: NDArray[np.floating] | Samples, hz: float, rate_hz: int = RAT
     window = np.hanning(len(samples))
     wave = np.exp(-2j * np.pi * hz / rate_hz * np.arange(len(samples)))
     return float(2 * abs((samples * window) @ wave) / window.sum())
+
+
+def speech(seconds: float, seed: int = 1) -> Samples:
+    """What an encoder takes for speech: noise in the band of a voice, in bursts of syllables, with pauses."""
+    rng = np.random.default_rng(seed)
+    count = round(seconds * RATE_HZ)
+    spectrum = np.fft.rfft(rng.standard_normal(count))
+    hz = np.fft.rfftfreq(count, 1 / RATE_HZ)
+    spectrum *= (hz > 120) & (hz < 3400)
+    spectrum /= np.maximum(hz, 300)  # 6 dB an octave down
+    noise = np.fft.irfft(spectrum, count)
+    syllables = np.repeat(rng.uniform(0.1, 1, count // 1200 + 1), 1200)[:count]  # 150 ms each
+    talking = np.repeat(rng.random(count // 12_000 + 1) < 0.5, 12_000)[:count]  # 1.5 s each, half of them silent
+    shaped = noise * syllables * talking
+    return np.rint(shaped * (9000 / np.abs(shaped).max())).astype(np.int16)
+
+
+def long_journal(path: Path, seconds: int, voices: tuple[Samples, Samples]) -> None:
+    """A call of two G.711 streams at 20 ms, of any length in short time: the voices are said over and over."""
+    writer = JournalWriter(str(path), CALL_ID, public_bytes(PRIVATE_KEY))
+    start = Started(at=instant(0), call_id=str(CALL_ID), node="node-1", origin=Origin("dialog-0@sbc"))
+    agreed = StreamsAgreed(at=instant(0), dialog=0, streams=STREAMS)
+    for number, event in enumerate((start, agreed), 1):
+        writer.append_event(number, events.encode(event), event.at.realtime_ns, event.at.monotonic_ns)
+    visit = np.arange(10)  # 200 ms: ten packets of each stream
+    payloads = [g711.encode_ulaw(voice[: len(voice) // 1600 * 1600]).reshape(-1, 10, 160) for voice in voices]
+    rows = np.zeros((2, 10, 172), np.uint8)
+    rows[:, :, 0] = 0x80
+    rows[:, :, 8:12] = np.array([[[1, 1, 1, 1]], [[2, 2, 2, 2]]])
+    headers = np.zeros((2, 10), ROW)
+    headers["stream"][1] = 1
+    headers["length"] = 172
+    for i in range(seconds * 5):
+        packet = visit + 10 * i
+        received = REALTIME_NS + (packet + 1) * 20 * MS
+        headers["arrival_s"], headers["arrival_ns"] = received // SECOND, received % SECOND
+        rows[:, :, 2:4] = packet.astype(">u2").view(np.uint8).reshape(10, 2)
+        rows[:, :, 4:8] = (packet * 160).astype(">u4").view(np.uint8).reshape(10, 4)
+        for side, payload in enumerate(payloads):
+            rows[side, :, 12:] = payload[i % len(payload)]
+        at_ns = (i + 1) * VISIT_NS
+        writer.append_packets(20, headers.tobytes(), rows.tobytes(), REALTIME_NS + at_ns, MONOTONIC_NS + at_ns)
+    ended = Ended(at=instant(seconds * SECOND), end="normal")
+    writer.append_event(3, events.encode(ended), ended.at.realtime_ns, ended.at.monotonic_ns)
+    writer.close()
