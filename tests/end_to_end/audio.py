@@ -25,7 +25,8 @@ Samples = NDArray[np.float64]
 def tone(hz: float, seconds: float, level_dbfs: float = -10.0, phase: float = 0.0) -> NDArray[np.int16]:
     """A sine; its level is that of its peak."""
     angles = 2 * np.pi * hz / RATE_HZ * np.arange(round(seconds * RATE_HZ)) + phase
-    return np.rint(32767 * 10 ** (level_dbfs / 20) * np.sin(angles)).astype(np.int16)
+    samples: NDArray[np.int16] = np.rint(32767 * 10 ** (level_dbfs / 20) * np.sin(angles)).astype(np.int16)
+    return samples
 
 
 def ulaw(samples: NDArray[np.int16]) -> bytes:
@@ -61,7 +62,8 @@ def levels(channel: Samples, rate_hz: int, hz: float, window_s: float = WINDOW_S
     hann = np.hanning(size)
     probe = np.exp(-2j * np.pi * hz / rate_hz * np.arange(size)) * hann
     amplitudes = np.abs(windows @ probe) * 2 / hann.sum()
-    return 20 * np.log10(np.maximum(amplitudes, 10 ** (SILENT_DBFS / 20)))
+    dbfs: Samples = 20 * np.log10(np.maximum(amplitudes, 10 ** (SILENT_DBFS / 20)))
+    return dbfs
 
 
 def loudest_hz(channel: Samples, rate_hz: int) -> float:

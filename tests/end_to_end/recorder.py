@@ -44,12 +44,12 @@ def until(look: Callable[[], T], what: str, patience_s: float = PATIENCE_S) -> T
 class Program:
     """One `earshot` process."""
 
-    def __init__(self, command: str, environment: dict[str, str], folder: Path, number: int) -> None:
-        self.log_file = folder / f"{command}-{number}.log"
-        self.error_file = folder / f"{command}-{number}.err"
+    def __init__(self, words: tuple[str, ...], environment: dict[str, str], folder: Path, number: int) -> None:
+        self.log_file = folder / f"{words[0]}-{number}.log"
+        self.error_file = folder / f"{words[0]}-{number}.err"
         with self.log_file.open("wb") as log, self.error_file.open("wb") as errors:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "earshot", command],
+                [sys.executable, "-m", "earshot", *words],
                 cwd=folder,
                 env=environment,
                 stdin=subprocess.DEVNULL,
@@ -147,9 +147,9 @@ class Recorder:
         """Where calls lie that run."""
         return self.data / "spool" / "live"
 
-    def start(self, command: str, **settings: str) -> Program:
-        """Starts `earshot command` with these settings above the defaults of a test."""
-        program = Program(command, self._environment(settings), self.folder, len(self._programs))
+    def start(self, *words: str, **settings: str) -> Program:
+        """Starts `earshot` with these words, and these settings above the defaults of a test."""
+        program = Program(words, self._environment(settings), self.folder, len(self._programs))
         self._programs.append(program)
         return program
 
@@ -161,17 +161,6 @@ class Recorder:
 
     def archive(self, **settings: str) -> Program:
         return self.start("archive", **settings)
-
-    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """Runs a command of `earshot` to its end."""
-        return subprocess.run(
-            [sys.executable, "-m", "earshot", *words],
-            cwd=self.folder,
-            env=self._environment({}),
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE_S,
-        )
 
     def journals(self, count: int) -> list[Path]:
         """Waits until that many calls have ended; gives their journals, the oldest first."""
