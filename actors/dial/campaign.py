@@ -47,10 +47,11 @@ class Tally:
     faults: Counter[str] = field(default_factory=Counter)
     packets_sent: int = 0
     packets_lost: int = 0
+    stopped: bool = False
 
     def went_well(self, campaign: Campaign) -> bool:
         """Whether all calls were answered and went as planned."""
-        return self.answered == campaign.calls and not self.faults
+        return self.answered == campaign.calls and not self.faults and not self.stopped
 
 
 async def dial_all(campaign: Campaign, tally: Tally, stop: trio.CancelScope) -> None:
@@ -65,6 +66,7 @@ async def dial_all(campaign: Campaign, tally: Tally, stop: trio.CancelScope) -> 
                 for number in range(campaign.calls):
                     await trio.sleep_until(start + number / campaign.rate)
                     nursery.start_soon(_dial_one, dialer, campaign, number, tally)
+        tally.stopped = stop.cancelled_caught
 
 
 async def _dial_one(dialer: Dialer, campaign: Campaign, number: int, tally: Tally) -> None:

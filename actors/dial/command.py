@@ -189,8 +189,8 @@ def _table(campaign: Campaign, tally: Tally) -> Table:
             table.add_row(reason, str(count))
         if others := sum(reasons.values()) - sum(count for _, count in reasons.most_common(MOST_REASONS)):
             table.add_row("Other reasons", str(others))
-    if never := campaign.calls - tally.answered - sum(tally.refusals.values()):
-        table.add_row("Stopped before the answer", str(never))
+    if tally.stopped:
+        table.add_row("Stopped before the end", "")
     table.add_row("Packets sent", f"{tally.packets_sent}")
     table.add_row("Packets lost", f"{tally.packets_lost}")
     return table

@@ -110,7 +110,7 @@ class Dialer:
         )
         response = await self._agent.request(request)
         if not response.is_success:
-            raise Refused("the OPTIONS", response.status, response.reason)
+            raise Refused("the OPTIONS", response)
         return response
 
     async def run(self) -> None:
@@ -171,7 +171,7 @@ class Dialer:
         self, invite: Request, response: Response, streams: Streams, conversation: Conversation | None
     ) -> Session:
         if not response.is_success:
-            raise Refused("the call", response.status, response.reason)
+            raise Refused("the call", response)
         try:
             dialog = Dialog.from_answer(invite, response)
             self._agent.acknowledge(dialog.ack(response))

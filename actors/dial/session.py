@@ -175,7 +175,7 @@ class Session:
         self._end("bye", "")
         response = await self._agent.request(self._dialog.request("BYE"))
         if not response.is_success and response.status not in (408, 481):
-            raise Refused("the BYE", response.status, response.reason)
+            raise Refused("the BYE", response)
 
     def hang_up(self) -> None:
         """Ends the call with a BYE whose answer nobody waits for."""
@@ -218,7 +218,7 @@ class Session:
             if response.status != 491 or glare == MOST_GLARES:
                 break
             await trio.sleep(self._dialog.glare_delay_s(secrets.randbelow(1000) / 1000))
-        raise Refused(f"the {method}", response.status, response.reason)
+        raise Refused(f"the {method}", response)
 
     def receive(self, request: Request) -> Response:
         """The final response to a request of the recorder."""

@@ -10,7 +10,7 @@ import trio
 
 from actors.dial import DialError, Ended, NoAnswer, Party, Refused, Session, WrongUsage, open_dialer
 from engine import sdp
-from engine.sip.message import Request
+from engine.sip.message import Headers, Request, Response
 from tests.actors.dial.recorder import HOST, description_of, metadata_of, open_recorder, parts_of
 
 LIMIT_S = 20.0
@@ -194,6 +194,18 @@ async def test_a_refused_call_is_a_sentence_and_acknowledged() -> None:
             assert caught.value.status == 503
             await recorder.until(lambda: recorder.acks == 1)
             assert dialer.sessions == ()
+
+
+@pytest.mark.parametrize(
+    ("headers", "sentence"),
+    [
+        ((("Warning", '399 srs "All \\"ports\\" are in use"'),), '503 Service Unavailable (All "ports" are in use).'),
+        ((("Warning", "399 srs none"),), "503 Service Unavailable."),
+    ],
+)
+def test_a_refusal_says_what_the_warning_says(headers: tuple[tuple[str, str], ...], sentence: str) -> None:
+    response = Response(503, "Service Unavailable", Headers(headers))
+    assert str(Refused("it", response)) == f"The recorder refused it: {sentence}"
 
 
 async def test_a_refused_pause_leaves_the_call_as_it_was() -> None:

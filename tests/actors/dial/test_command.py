@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 import typer
 from typer.testing import CliRunner
 
@@ -241,7 +242,10 @@ async def test_stopping_ends_the_calls_that_are_up(autojump_clock: trio.testing.
         await trio.sleep(2.5)
         stop.cancel()
         await recorder.until(lambda: recorder.methods().count("BYE") == 3)
+        await trio.testing.wait_all_tasks_blocked()
+        assert tally.stopped
     assert tally.answered == 3
+    assert not tally.went_well(Campaign("", calls=3))
     assert recorder.methods().count("INVITE") == 3
 
 
