@@ -115,6 +115,26 @@ def test_bytes_that_are_no_sip_harm_nobody(recorder: Recorder, transport: Transp
     assert engine.stop() == 0
 
 
+def test_packets_that_are_no_rtp_are_counted_and_harm_no_call(recorder: Recorder) -> None:
+    garbage = (b"", b"\x80", b"\x80" * 11, bytes(172), b"\xff" * 172, b"\x8f\0" + bytes(20), b"\x90\0" + bytes(10))
+    engine = recorder.engine()
+    with PhoneSystem(engine.sip) as phones:
+        call = phones.call()
+        for each in garbage:
+            for stream in range(2):
+                call.say_raw(stream, each)
+            call.talk(VOICE, 0.2)
+        call.settle()
+        call.bye()
+    recorder.archive()
+    manifest = recorder.manifests(1)[0]
+    assert manifest["end"] == "normal"
+    assert [stream["packets"] for stream in manifest["streams"]] == [10 * len(garbage)] * 2
+    assert [stream["lost"] for stream in manifest["streams"]] == [0, 0]
+    assert f"{2 * len(garbage)} packets were no RTP." in manifest["warnings"]
+    assert engine.stop() == 0
+
+
 def test_a_stranger_is_refused_and_the_log_says_how_to_let_him_in(recorder: Recorder) -> None:
     engine = recorder.engine(SIP_ALLOW="192.0.2.0/24")
     for transport in ("udp", "tcp"):

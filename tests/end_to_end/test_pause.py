@@ -6,18 +6,23 @@ when it acts on it. What waited when it paused was said before; what waited when
 
 import random
 
+import numpy as np
 import pytest
 
 from engine.events import Paused, Resumed
-from tests.end_to_end.audio import AFTER_HZ, BEFORE_HZ, MARKER_SAMPLES, PAUSED_HZ, marker
+from tests.end_to_end.audio import AFTER_HZ, BEFORE_HZ, MARKER_SAMPLES, PAUSED_HZ, decode, levels, marker
 from tests.end_to_end.journals import read_journal
 from tests.end_to_end.phone import Form, PhoneSystem
 from tests.end_to_end.recorder import Recorder, in_memory, waiting_bytes
 
-# 260 ms: more than a round of the sweep, so that whatever it had just read, 200 ms wait.
-WAITING_PACKETS = 13
+# While the recorder stands still; 200 ms is what a round of its sweep leaves to wait.
+WAITING_S = 0.26
 # Half of a marker is enough to recognize it, wherever it was cut.
 PATTERN_BYTES = MARKER_SAMPLES // 2
+# The level of each tone where it is said, and what no window may have of the one said in the pause.
+SAID_DBFS, INAUDIBLE_DBFS = -10, -45
+# Opus lets a tone ring a little beyond its ends.
+MARGIN_S = 0.1
 
 
 @pytest.mark.parametrize(("form", "direction"), [("inactive", "inactive"), ("zero-address", "recvonly")])
@@ -30,7 +35,7 @@ def test_nothing_said_while_paused_is_kept_or_remembered(recorder: Recorder, for
         call.talk(before, 1.2)
 
         engine.freeze()
-        call.say(before, WAITING_PACKETS)
+        call.talk(before, WAITING_S)
         call.ask_offer(form)
         engine.thaw()
         answer = call.answered()
@@ -44,7 +49,7 @@ def test_nothing_said_while_paused_is_kept_or_remembered(recorder: Recorder, for
         assert in_memory(engine.pid, paused[:PATTERN_BYTES]) == 0
 
         engine.freeze()
-        call.say(paused, WAITING_PACKETS)
+        call.talk(paused, WAITING_S)
         assert waiting_bytes(set(call.ports)) > 0
         call.ask_offer("active")
         engine.thaw()
@@ -66,5 +71,20 @@ def test_nothing_said_while_paused_is_kept_or_remembered(recorder: Recorder, for
     cuts = [event for event in journal.events if isinstance(event, Paused | Resumed)]
     assert [type(event) for event in cuts] == [Paused, Resumed]
     assert cuts[0].sign == form
-    assert journal.state.ended is not None
-    assert journal.state.ended.end == "normal"
+
+    recorder.archive()
+    manifest = recorder.manifests(1)[0]
+    assert manifest["end"] == "normal"
+    assert [pause["sign"] for pause in manifest["pauses"]] == [form]
+    start_s, end_s = manifest["pauses"][0]["start_s"], manifest["pauses"][0]["end_s"]
+    assert end_s - start_s >= 0.7 + WAITING_S
+    samples, rate_hz = decode(manifest["folder"] / "audio.opus")
+    for channel in range(2):
+        heard = samples[:, channel]
+        assert levels(heard, rate_hz, PAUSED_HZ).max() < INAUDIBLE_DBFS
+        withheld = heard[round((start_s + MARGIN_S) * rate_hz) : round((end_s - MARGIN_S) * rate_hz)]
+        assert np.abs(withheld).max() < 0.001
+        until_cut = heard[round(0.2 * rate_hz) : round(start_s * rate_hz)]
+        assert np.median(levels(until_cut, rate_hz, BEFORE_HZ)) == pytest.approx(SAID_DBFS, abs=2)
+        since_cut = heard[round((end_s + MARGIN_S) * rate_hz) : round((end_s + 0.7) * rate_hz)]
+        assert np.median(levels(since_cut, rate_hz, AFTER_HZ)) == pytest.approx(SAID_DBFS, abs=2)

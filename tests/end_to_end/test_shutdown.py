@@ -2,7 +2,9 @@
 
 import time
 
-from tests.end_to_end.audio import BEFORE_HZ, marker
+import pytest
+
+from tests.end_to_end.audio import BEFORE_HZ, decode, loudest_hz, marker
 from tests.end_to_end.journals import read_journal
 from tests.end_to_end.phone import METADATA, PhoneSystem
 from tests.end_to_end.recorder import PATIENCE_S, Recorder
@@ -57,13 +59,19 @@ def test_calls_that_go_on_past_the_grace_period_are_sealed_and_told_goodbye(reco
     assert not any(recorder.live.iterdir())
 
 
-def test_a_phone_system_that_fell_silent_does_not_keep_the_recorder_from_stopping(recorder: Recorder) -> None:
+def test_a_call_that_broke_off_does_not_keep_the_recorder_from_stopping(recorder: Recorder) -> None:
     engine = recorder.engine(ENGINE_GRACE_S="0.2")
-    with PhoneSystem(engine.sip) as phones:
-        phones.call().say(VOICE, 5)
+    host, port = engine.sip
+    dialled = recorder.start("dial", f"sip:{host}:{port}", "--abrupt", "1", "--duration", "5")
+    assert dialled.process.wait(PATIENCE_S) == 0, dialled.errors()
+    assert len(list(recorder.live.iterdir())) == 1
     assert engine.stop() == 0
+    recorder.archive()
 
-    journal = read_journal(recorder.journals(1)[0])
-    assert [journal.numbers(stream, VOICE) for stream in range(2)] == [list(range(5))] * 2
-    assert journal.state.ended is not None
-    assert journal.state.ended.end == "interrupted"
+    manifest = recorder.manifests(1)[0]
+    assert manifest["end"] == "interrupted"
+    assert manifest["ended_by"] == "The recorder was stopped."
+    assert all(stream["packets"] >= 45 for stream in manifest["streams"])
+    samples, rate_hz = decode(manifest["folder"] / "audio.opus")
+    for channel, hz in ((0, 440), (1, 1000)):
+        assert loudest_hz(samples[: rate_hz // 2, channel], rate_hz) == pytest.approx(hz, abs=3)
