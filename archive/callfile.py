@@ -112,29 +112,26 @@ def _event(block: Block) -> AnyEvent | Unreadable:
 
 
 def _batches(blocks: list[Block], arrivals: Arrivals) -> Iterator[Batch | Unreadable]:
-    whole: list[Block] = []
-    for block in blocks:
-        if _adds_up(block):
-            whole.append(block)
-        else:
-            yield Unreadable(block.number, "its packets' lengths do not add up")
-    if not whole:
-        return
-    counts = np.array([block.rows for block in whole], np.int64)
-    headers = np.frombuffer(b"".join([b.payload[: b.rows * ROW.itemsize] for b in whole]), ROW)
-    data = np.frombuffer(b"".join([b.payload[b.rows * ROW.itemsize :] for b in whole]), np.uint8)
-    rows = Rows(headers, np.cumsum(headers["length"], dtype=np.int64) - headers["length"], data)
-    realtime = np.array([block.realtime_ns for block in whole], np.int64)
-    monotonic = np.array([block.monotonic_ns for block in whole], np.int64)
-    yield Batch(rows, arrivals.place(realtime, monotonic, counts, rows.arrivals_ns()))
-
-
-def _adds_up(block: Block) -> bool:
-    head = block.rows * ROW.itemsize
-    if len(block.payload) < head:
-        return False
-    lengths = np.frombuffer(block.payload, ROW, count=block.rows)["length"]
-    return int(lengths.sum(dtype=np.int64)) == len(block.payload) - head
+    counts = np.array([block.rows for block in blocks], np.int64)
+    sizes = np.array([len(block.payload) for block in blocks], np.int64) - counts * ROW.itemsize
+    whole = sizes >= 0
+    if whole.all():
+        headers = np.frombuffer(b"".join([b.payload[: b.rows * ROW.itemsize] for b in blocks]), ROW)
+        ends = np.concatenate((np.zeros(1, np.int64), np.cumsum(headers["length"], dtype=np.int64)))
+        last = np.cumsum(counts)
+        whole = ends[last] - ends[last - counts] == sizes
+    if not whole.all():
+        for block, good in zip(blocks, whole.tolist(), strict=True):
+            if good:
+                yield from _batches([block], arrivals)
+            else:
+                yield Unreadable(block.number, "its packets' lengths do not add up")
+    elif blocks:
+        data = np.frombuffer(b"".join([b.payload[b.rows * ROW.itemsize :] for b in blocks]), np.uint8)
+        realtime = np.array([block.realtime_ns for block in blocks], np.int64)
+        monotonic = np.array([block.monotonic_ns for block in blocks], np.int64)
+        rows = Rows(headers, ends[:-1], data)
+        yield Batch(rows, arrivals.place(realtime, monotonic, counts, rows.arrivals_ns()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -177,21 +177,6 @@ def level(samples: NDArray[np.floating] | Samples, hz: float, rate_hz: int = RAT
     return float(2 * abs((samples * window) @ wave) / window.sum())
 
 
-def speech(seconds: float, seed: int = 1) -> Samples:
-    """What an encoder takes for speech: noise in the band of a voice, in bursts of syllables, with pauses."""
-    rng = np.random.default_rng(seed)
-    count = round(seconds * RATE_HZ)
-    spectrum = np.fft.rfft(rng.standard_normal(count))
-    hz = np.fft.rfftfreq(count, 1 / RATE_HZ)
-    spectrum *= (hz > 120) & (hz < 3400)
-    spectrum /= np.maximum(hz, 300)  # 6 dB an octave down
-    noise = np.fft.irfft(spectrum, count)
-    syllables = np.repeat(rng.uniform(0.1, 1, count // 1200 + 1), 1200)[:count]  # 150 ms each
-    talking = np.repeat(rng.random(count // 12_000 + 1) < 0.5, 12_000)[:count]  # 1.5 s each, half of them silent
-    shaped = noise * syllables * talking
-    return np.rint(shaped * (9000 / np.abs(shaped).max())).astype(np.int16)
-
-
 def long_journal(path: Path, seconds: int, voices: tuple[Samples, Samples]) -> None:
     """A call of two G.711 streams at 20 ms, of any length in short time: the voices are said over and over."""
     writer = JournalWriter(str(path), CALL_ID, public_bytes(PRIVATE_KEY))
