@@ -22,7 +22,7 @@ import msgspec
 import structlog
 
 from actors.clock import instant
-from actors.mailbox import Mailbox, Unanswered
+from actors.mailbox import Letter, Mailbox, Unanswered
 from actors.media import MediaPair, MediaPorts
 from actors.outbox import Outbox
 from actors.rtcp import RtcpSet
@@ -118,15 +118,21 @@ class Call:
             self.seal()
 
     async def _run(self) -> None:
+        # The letter is let go before the next is waited for: it holds the whole request.
         while (letter := await self.mailbox.take()) is not None:
-            try:
-                done = self.handle(letter.content)
-            except Exception as error:
-                letter.then(Unanswered(f"The call failed on this request: {error!r}"))
-                raise
-            letter.then(done)
-            if done.state.ended is not None:
+            ended = self._answer(letter)
+            del letter
+            if ended:
                 return
+
+    def _answer(self, letter: Letter[tuple[Command, ...], Done]) -> bool:
+        try:
+            done = self.handle(letter.content)
+        except Exception as error:
+            letter.then(Unanswered(f"The call failed on this request: {error!r}"))
+            raise
+        letter.then(done)
+        return done.state.ended is not None
 
     def handle(self, commands: tuple[Command, ...]) -> Done:
         """Carry out commands one after the other, up to the first that is refused."""
@@ -208,6 +214,7 @@ class Call:
         self._flush(instant())
         self._close_media()
         self._journal.close()
+        self._intake.keep = _nobody  # or the call and its intake would hold each other until the collector comes
         try:
             self._node.spool.finish(self.id)
         except OSError as error:
@@ -289,3 +296,7 @@ class Call:
         self._events.append(in_memory)
         self._node.outbox.append(self.id, after.events, encode(event), event.at)
         log.info(event_name(event), call=str(self.id), number=after.events)
+
+
+def _nobody(rows: int, headers: object, packets: object, realtime_ns: int, monotonic_ns: int) -> None:
+    """Who keeps the packets of a sealed call."""

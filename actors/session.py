@@ -7,8 +7,8 @@ Not here: transactions and methods (`switchboard.py`), what a command does to th
 """
 
 import secrets
-from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -42,7 +42,7 @@ class Session:
     ports: dict[int, int] = field(default_factory=dict)
     sdp_id: int = field(default_factory=lambda: secrets.randbits(31))
     sdp_version: int = 0
-    answer: sdp.SessionDescription | None = None
+    answer: bytes = b""
     metadata: Metadata | None = None
     cancelled: bool = False
     over: bool = False
@@ -134,12 +134,12 @@ class Session:
 
     def answer_to(self, offer: sdp.SessionDescription) -> bytes:
         """Our SDP for an offer; its version rises when it differs from the last."""
-        answer = self._answer(offer)
-        if self.answer is not None and answer.media != self.answer.media:
+        answer = self._answer(offer).serialize()
+        if self.answer and answer != self.answer:
             self.sdp_version += 1
-            answer = self._answer(offer)
+            answer = self._answer(offer).serialize()
         self.answer = answer
-        return answer.serialize()
+        return answer
 
     def _answer(self, offer: sdp.SessionDescription) -> sdp.SessionDescription:
         return sdp.answer(
@@ -170,7 +170,7 @@ class Session:
                     remote_address=(media.address or "") if named else "",
                     remote_port=media.port if named else 0,
                     state="active" if sign is None else "inactive",
-                    codecs=tuple(_codecs(answer.media[line].codecs)),
+                    codecs=_codecs(answer.media[line].codecs),
                     ptime_ms=media.ptime_ms,
                 )
             )
@@ -231,6 +231,10 @@ def _label(media: sdp.Media | None, line: int) -> str:
     return media.label if media is not None and media.label is not None else f"#{line}"
 
 
-def _codecs(codecs: Iterable[sdp.Codec]) -> Iterable[events.Codec]:
-    for codec in codecs:
-        yield events.Codec(codec.payload_type, codec.name, codec.rate_hz, codec.channels, codec.fmtp or "")
+@lru_cache(maxsize=256)
+def _codecs(codecs: tuple[sdp.Codec, ...]) -> tuple[events.Codec, ...]:
+    """As events hold them. Calls share these values: most offers are alike."""
+    return tuple(
+        events.Codec(codec.payload_type, codec.name, codec.rate_hz, codec.channels, codec.fmtp or "")
+        for codec in codecs
+    )

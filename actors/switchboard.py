@@ -308,8 +308,8 @@ class Switchboard:
         headers = [*_capabilities(), *_session_timer(request)]
         if offer.sdp is not None:
             body = session.answer_to(offer.sdp)
-        elif request.method == "INVITE" and session.answer is not None:
-            body = session.answer.serialize()
+        elif request.method == "INVITE" and session.answer:
+            body = session.answer
         else:
             self._respond(transaction, session.dialog.respond(request, 200, headers=headers))
             return

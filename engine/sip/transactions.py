@@ -5,7 +5,7 @@ value the transport uses for "where it came from".
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 from math import inf
 from typing import Any, TypeAlias
@@ -195,6 +195,8 @@ class ServerTransactions(Transactions):
             return []
         transaction.last = response.serialize()
         if transaction.kind is Kind.INVITE_SERVER and not transaction.is_open:
+            # It stays for half a minute, and needs its headers alone.
+            transaction.request = replace(transaction.request, body=b"")
             self._answered.setdefault(_ack_key(transaction.request), []).append(transaction)
         return [Send(transaction.last, transaction.flow)]
 

@@ -17,7 +17,7 @@ SO_TIMESTAMPNS: Final = 35
 SO_RXQ_OVFL: Final = 40
 
 # With MSG_TRUNC the kernel reports a datagram's true length even where the row is shorter.
-_FLAGS: Final = socket.MSG_DONTWAIT | socket.MSG_TRUNC
+RECEIVE_FLAGS: Final = socket.MSG_DONTWAIT | socket.MSG_TRUNC
 # One control message with a timespec is 32 bytes; the drop counter, present once something was dropped, 24 more.
 _CONTROL_BYTES: Final = 64
 _CONTROL_WITH_DROPS: Final = 32 + 24
@@ -44,17 +44,21 @@ class _MMsgHdr(ctypes.Structure):
     _fields_ = (("header", _MsgHdr), ("length", ctypes.c_uint))
 
 
-_HEADER_BYTES: Final = ctypes.sizeof(_MMsgHdr)
+HEADER_BYTES: Final = ctypes.sizeof(_MMsgHdr)
 _libc = ctypes.PyDLL(None)
-_recvmmsg = _libc.recvmmsg
-_recvmmsg.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int, ctypes.c_void_p]
-_recvmmsg.restype = ctypes.c_int
+recvmmsg = _libc.recvmmsg
+recvmmsg.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int, ctypes.c_void_p]
+recvmmsg.restype = ctypes.c_int
 
 
 class Slab:
     """`capacity` rows of `width` bytes, and for each the kernel's words about it.
 
-    Arrays over all rows, filled by `receive` in order: `data` (capacity, width) uint8; `words` the same as big-endian
+    `recvmmsg(fd, slab.base + row * HEADER_BYTES, most, RECEIVE_FLAGS, None)` fills up to `most` rows from `row` on and
+    gives how many. Fewer than `most` means that the socket is empty now: it never sends, so no error can end a read
+    early. (No method: it would cost a tenth of what it calls.)
+
+    Arrays over all rows, filled in order: `data` (capacity, width) uint8; `words` the same as big-endian
     uint32; `lengths` the datagrams' true lengths; `seconds` and `nanoseconds` their receive times (realtime).
     Named slabs also keep each datagram's source (see `sources`).
     """
@@ -68,7 +72,7 @@ class Slab:
         self._control = np.zeros((capacity, _CONTROL_BYTES // 8), np.int64)
         self._names = np.zeros((capacity, _NAME_BYTES), np.uint8)
         self._iovs = (_IoVec * capacity)()
-        memory = np.zeros(capacity * _HEADER_BYTES, np.uint8)
+        memory = np.zeros(capacity * HEADER_BYTES, np.uint8)
         self._headers = (_MMsgHdr * capacity).from_buffer(memory.data)
         for row in range(capacity):
             self._iovs[row].base = self.data.ctypes.data + row * width
@@ -81,21 +85,14 @@ class Slab:
             if named:
                 header.name = self._names.ctypes.data + row * _NAME_BYTES
                 header.name_length = _NAME_BYTES
-        self._base = ctypes.addressof(self._headers)
-        as_words = memory.view(np.uint32).reshape(capacity, _HEADER_BYTES // 4)
-        as_longs = memory.view(np.uint64).reshape(capacity, _HEADER_BYTES // 8)
+        self.base = ctypes.addressof(self._headers)
+        as_words = memory.view(np.uint32).reshape(capacity, HEADER_BYTES // 4)
+        as_longs = memory.view(np.uint64).reshape(capacity, HEADER_BYTES // 8)
         self.lengths = as_words[:, ctypes.sizeof(_MsgHdr) // 4]
         self._name_lengths = as_words[:, _MsgHdr.name_length.offset // 4]
         self._control_lengths = as_longs[:, _MsgHdr.control_length.offset // 8]
         self.seconds = self._control[:, 2]
         self.nanoseconds = self._control[:, 3]
-
-    def receive(self, fd: int, row: int, most: int) -> int:
-        """Read up to `most` datagrams into the rows from `row` on: how many, or -1 where none waits.
-
-        Fewer than `most` means that the socket is empty now: it never sends, so no error can end a read early.
-        """
-        return int(_recvmmsg(fd, self._base + row * _HEADER_BYTES, most, _FLAGS, None))
 
     def drops(self, rows: int) -> list[tuple[int, int]]:
         """(row, datagrams that the kernel had dropped on that socket by then), for the rows that tell of any."""

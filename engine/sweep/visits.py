@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from engine.journal import ROW, ROW_CUT
 from engine.sweep.counters import RTP_HEADER_BYTES, Counters
 from engine.sweep.intake import LEARN_AFTER, MOST_CANDIDATES, Intake, MediaSocket, StreamCounts
-from engine.sweep.slab import Slab, address_of
+from engine.sweep.slab import HEADER_BYTES, RECEIVE_FLAGS, Slab, address_of, recvmmsg
 
 # A round is what a kill may cost, and what waits in the kernel: its default buffer holds 25 rounds of G.711.
 ROUND_S: Final = 0.2
@@ -164,7 +164,7 @@ class Sweep:
 
     def _gather(self, slab: Slab, group: Sequence[Intake]) -> tuple[list[int], list[int], list[int], int]:
         """Fill the slab. Gives the row where each call ends, the sockets' slots and counts a run, and calls done."""
-        receive, capacity = slab.receive, slab.capacity
+        base, capacity = slab.base, slab.capacity
         ends: list[int] = []
         slots: list[int] = []
         counts: list[int] = []
@@ -172,8 +172,9 @@ class Sweep:
         for intake in group:
             for media in intake.sockets:
                 begin = row
-                while (most := min(AT_ONCE, capacity - row)) > 0:
-                    got = receive(media.fd, row, most)
+                while row < capacity:
+                    most = min(AT_ONCE, capacity - row)
+                    got = recvmmsg(media.fd, base + row * HEADER_BYTES, most, RECEIVE_FLAGS, None)
                     if got > 0:
                         row += got
                     if got < most:

@@ -1,6 +1,7 @@
 """The call actor: what is journaled before it is answered, what survives a crash, what a full disk costs."""
 
 import errno
+import gc
 import socket
 import struct
 from collections.abc import AsyncIterator, Callable
@@ -36,8 +37,8 @@ class Running:
 
     def __init__(self, node: Node) -> None:
         self.node = node
-        self.closed: list[Call] = []
-        self.call = Call(CALL, node, self.closed.append)
+        closed = self.closed = list[UUID]()
+        self.call = Call(CALL, node, lambda call: closed.append(call.id))
         self.pairs = open_streams(self.call, node)
         self.senders = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in self.pairs]
         self.sequence = 0
@@ -87,7 +88,7 @@ async def test_a_call_from_its_beginning_to_its_end(running: Running, nursery: t
     assert order == ["started", "streams-agreed", "packets", "ended"]
     assert count(packets, b"word") == 10
     assert fold(events) == done.state
-    assert running.closed == [running.call]
+    assert running.closed == [CALL]
 
 
 async def test_a_cut_drains_first_and_answers_last(running: Running, nursery: trio.Nursery) -> None:
@@ -292,6 +293,23 @@ async def test_a_cancelled_node_hands_its_calls_over(running: Running) -> None:
     events, packets, _ = read_journal(running.node.spool.finished / str(CALL) / "journal")
     assert not any(isinstance(event, Ended) for event in events)
     assert count(packets, b"last words") == 2
+
+
+async def test_a_call_that_ended_is_freed_without_the_collector(node: Node) -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        running = Running(node)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(running.call.run_supervised)
+            await running.begin()
+            running.say(b"word")
+            await running.ask(EndCall("normal"))
+        running.close()
+        del running, nursery
+        assert [each for each in gc.get_objects() if isinstance(each, Call)] == []
+    finally:
+        gc.enable()
 
 
 async def test_ports_are_given_back_and_the_outbox_has_every_event(running: Running, nursery: trio.Nursery) -> None:
