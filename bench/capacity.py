@@ -34,7 +34,7 @@ from rich.table import Table
 from actors.dial import open_dialer
 from bench.counting import Journaled, count_journal, kernel_drops
 from bench.engine_process import RTP_PORTS, EngineProcess, Mark
-from bench.machine import BenchError, console, cores, describe, on_core
+from bench.machine import MOST_OTHERS, BenchError, busy_s, console, cores, describe, on_core
 from bench.phones import hang_up, set_up, source_of, until_ready
 from bench.programs import LOOPBACK, Sender, Sent, Stream, compiled
 from bench.speech import write_audio
@@ -74,6 +74,14 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
+class Floor:
+    """What the C program took, in microseconds a packet. One that lost packets is no measure."""
+
+    cpu_us: float
+    lost: int
+
+
+@dataclass(frozen=True, slots=True)
 class Row:
     """What a row saw. CPU in microseconds a packet; the floor is of the same calls without RTCP or busy thread."""
 
@@ -81,8 +89,10 @@ class Row:
     calls: int
     cpu_us: float
     floor_us: float
+    floor_lost: int
     times_floor: float
     core_share: float
+    others_share: float
     sent: int
     lost: int
     rtcp_lost: int
@@ -120,7 +130,7 @@ class Bench:
         self._engine_core, self._sender_core = cores()
         self._key = X25519PrivateKey.generate()
         self._audio = folder / "audio"
-        self._floors: dict[tuple[int, tuple[int, ...]], float] = {}
+        self._floors: dict[tuple[int, tuple[int, ...]], Floor] = {}
         write_audio(self._audio)
 
     def row(self, plan: Plan) -> Row:
@@ -132,26 +142,30 @@ class Bench:
         with console.status(f"{plan.name}: the engine"):
             return self._engine(plan, self._floors[key])
 
-    def _engine(self, plan: Plan, floor_us: float) -> Row:
+    def _engine(self, plan: Plan, floor: Floor) -> Row:
         data_dir = Path(tempfile.mkdtemp(dir=self._folder))
         engine = EngineProcess(data_dir, public_bytes(self._key), self._engine_core, busy=plan.busy)
         sender = Sender(self._audio, self._sender_core, plan.reports_every_s)
         try:
-            empty, begin, end, sent, drops = trio.run(self._run_calls, plan, engine, sender)
+            with on_core(self._sender_core):
+                empty, begin, end, sent, drops, core_s = trio.run(self._run_calls, plan, engine, sender)
         finally:
             sender.stop()
             engine.stop()
         kept = self._count(plan, engine.spool / "finished", (begin.monotonic_ns, end.monotonic_ns))
         shutil.rmtree(data_dir)
         cpu_s = end.main_cpu_s - begin.main_cpu_s if plan.busy else end.cpu_s - begin.cpu_s
+        seconds = (end.monotonic_ns - begin.monotonic_ns) / 1e9
         cpu_us = cpu_s / kept.in_span * 1e6 if kept.in_span else float("inf")
         return Row(
             name=plan.name,
             calls=plan.calls,
             cpu_us=cpu_us,
-            floor_us=floor_us,
-            times_floor=cpu_us / floor_us,
-            core_share=cpu_s / (end.monotonic_ns - begin.monotonic_ns) * 1e9,
+            floor_us=floor.cpu_us,
+            floor_lost=floor.lost,
+            times_floor=cpu_us / floor.cpu_us,
+            core_share=cpu_s / seconds,
+            others_share=(core_s - end.cpu_s + begin.cpu_s) / seconds,
             sent=sent.sent,
             lost=sent.sent - kept.rtp,
             rtcp_lost=sent.reports - kept.rtcp,
@@ -166,8 +180,14 @@ class Bench:
             sender=asdict(sent),
         )
 
-    async def _run_calls(self, plan: Plan, engine: EngineProcess, sender: Sender) -> tuple[Mark, Mark, Mark, Sent, int]:
-        """The calls of a row: marks after one call alone and around the window, what was sent, and kernel drops."""
+    async def _run_calls(
+        self, plan: Plan, engine: EngineProcess, sender: Sender
+    ) -> tuple[Mark, Mark, Mark, Sent, int, float]:
+        """The calls of a row.
+
+        Gives marks after one call alone and around the window, what was sent, kernel drops, and how many seconds of the
+        window the core worked.
+        """
         async with open_dialer(f"sip:{LOOPBACK}:{engine.sip_port}") as dialer:
             await until_ready(dialer)
             await hang_up(await set_up(dialer, 1, sender.ports))
@@ -181,17 +201,18 @@ class Bench:
                 ]
             )
             await trio.sleep(WARM_S)
+            core_s = busy_s(self._engine_core)
             begin = engine.mark()
             await trio.sleep(self._seconds)
             end = engine.mark()
+            core_s = busy_s(self._engine_core) - core_s
             sent = await trio.to_thread.run_sync(sender.finish)
             await trio.sleep(SETTLE_S)
             drops = kernel_drops(range(RTP_PORTS[0], RTP_PORTS[1] + 1))
             await hang_up(sessions)
-        return empty, begin, end, sent, drops
+        return empty, begin, end, sent, drops, core_s
 
-    def _floor(self, plan: Plan) -> float:
-        """Microseconds of CPU a packet of the C program."""
+    def _floor(self, plan: Plan) -> Floor:
         folder = Path(tempfile.mkdtemp(dir=self._folder))
         ticks = max(2, min(MOST_TICKS, -(-plan.calls // CALLS_PER_TICK)))
         times_ms = [str(round(seconds * 1000)) for seconds in (WARM_S, self._seconds, ROUND_S)]
@@ -228,9 +249,9 @@ class Bench:
         if not line:
             raise BenchError("The floor ended without a result.")
         result = json.loads(line)
-        if result["packets"] != sent.sent or result["writes_failed"]:
-            console.print(f"The floor lost {sent.sent - result['packets']} packets, so it is no measure.", style="red")
-        return float(result["window_cpu_s"] / result["window_packets"] * 1e6)
+        if result["writes_failed"]:
+            raise BenchError("The floor could not write its files.")
+        return Floor(result["window_cpu_s"] / result["window_packets"] * 1e6, sent.sent - result["packets"])
 
     def _stream(self, plan: Plan, call: int, port: int, source: int) -> Stream:
         ptime_ms = plan.ptimes_ms[call % len(plan.ptimes_ms)]
@@ -255,7 +276,7 @@ def _kept_up(sent: Sent) -> bool:
 def _table(rows: Sequence[Row]) -> Table:
     table = Table(title="Capacity of one engine", caption="stops and wake-ups in ms")
     table.add_column("calls")
-    for name in ("us a packet", "floor", "times", "core", "sent", "lost", "drops", "KiB a call"):
+    for name in ("us a packet", "floor", "times", "core", "others", "sent", "lost", "drops", "KiB a call"):
         table.add_column(name, justify="right")
     for name in ("longest stop", "its CPU", "p99 stop", "late wake-up"):
         table.add_column(name, justify="right")
@@ -267,6 +288,7 @@ def _table(rows: Sequence[Row]) -> Table:
             f"{row.floor_us:.2f}",
             f"{row.times_floor:.2f}",
             f"{row.core_share:.0%}",
+            f"{row.others_share:.0%}",
             f"{row.sent:,}",
             str(row.lost + row.rtcp_lost),
             str(row.kernel_drops),
@@ -293,10 +315,21 @@ def _verdicts(rows: Sequence[Row]) -> Iterator[str]:
                 f"[yellow]doubtful[/] {row.name}: the sender did not keep up ({row.sender['late_slots']} of "
                 f"{row.sender['slots']} slots late, {row.sender['failed']} datagrams refused)."
             )
+        if row.floor_lost:
+            yield f"[yellow]doubtful[/] {row.name}: the floor lost {row.floor_lost} packets."
+        if row.others_share > MOST_OTHERS:
+            yield f"[yellow]doubtful[/] {row.name}: others took {row.others_share:.0%} of the engine's core."
+    further = _further_kib(rows)
+    if further is not None:
+        yield f"Apart from what an engine takes once, each call took {further:.1f} KiB."
+
+
+def _further_kib(rows: Sequence[Row]) -> float | None:
+    """Memory of each call beyond those of the smallest row; None where all rows have the same calls."""
     least, most = min(rows, key=_calls), max(rows, key=_calls)
-    if least.calls < most.calls:
-        kib = (most.kib_a_call * most.calls - least.kib_a_call * least.calls) / (most.calls - least.calls)
-        yield f"From {least.calls} to {most.calls} calls each further call took {kib:.1f} KiB."
+    if least.calls == most.calls:
+        return None
+    return (most.kib_a_call * most.calls - least.kib_a_call * least.calls) / (most.calls - least.calls)
 
 
 def _calls(row: Row) -> int:
@@ -338,6 +371,7 @@ def main(
     result = {
         "machine": describe(),
         "seconds": seconds,
+        "further_kib_a_call": _further_kib(rows),
         "rows": [{**asdict(row), "short_of": row.short_of} for row in rows],
     }
     RESULT.write_text(json.dumps(result, indent=2) + "\n")

@@ -13,11 +13,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
 from rich.console import Console
 
 # In a file or a pipe, tables keep their lines whole.
 console = Console(width=None if sys.stdout.isatty() else 150)
+
+
+# What others may take of the recorder's core before its figures are no longer the recorder's own.
+MOST_OTHERS: Final = 0.05
 
 
 class BenchError(Exception):
@@ -61,3 +66,10 @@ def on_core(core: int) -> Iterator[None]:
         yield
     finally:
         os.sched_setaffinity(0, before)
+
+
+def busy_s(core: int) -> float:
+    """Seconds that this core worked since the machine started, for whomever (proc(5), /proc/stat; ticks of 10 ms)."""
+    line = next(line for line in Path("/proc/stat").read_text().splitlines() if line.startswith(f"cpu{core} "))
+    user, nice, system, _, _, irq, soft_irq, steal = (int(word) for word in line.split()[1:9])
+    return (user + nice + system + irq + soft_irq + steal) / os.sysconf("SC_CLK_TCK")
