@@ -15,16 +15,27 @@ from uuid import UUID
 import structlog
 import trio
 
-from actors.admission import RETRY_AFTER_S, Admission
+from actors.admission import Admission
 from actors.call import Call, Done, Node
 from actors.clock import instant
 from actors.mailbox import Unanswered
 from actors.media import NoPorts
+from actors.responses import (
+    METHODS,
+    SERVER,
+    SUPPORTED,
+    allow,
+    bracketed,
+    capabilities,
+    excuse,
+    origin_of,
+    session_timer,
+)
 from actors.session import SDP_TYPE, Session
 from actors.sip_ports import Flow, UdpPort
 from engine.call import Begin, Command, EndCall
 from engine.errors import LocalProtocolError, RemoteProtocolError
-from engine.events import End, Origin
+from engine.events import End
 from engine.sip.address import Via
 from engine.sip.dialog import Dialog, dialog_key, new_branch, new_tag
 from engine.sip.message import Request, Response, response_to
@@ -47,12 +58,6 @@ from engine.uuid7 import uuid7
 
 log = structlog.get_logger()
 
-METHODS: Final = "INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, UPDATE"
-ACCEPTED: Final = "application/sdp, application/rs-metadata, application/rs-metadata+xml, multipart/mixed"
-# Extensions that a request may require of us (RFC 3261 section 8.2.2.3). 100rel asks nothing of one who sends no
-# provisional response beyond 100; timer asks for the header that `_session_timer` gives.
-SUPPORTED: Final = frozenset({"siprec", "timer", "100rel", "record-aware", "replaces"})
-SERVER: Final = "Earshot"
 # Without transactions to wake for, the timer looks again this often.
 IDLE_S: Final = 0.5
 
@@ -198,7 +203,7 @@ class Switchboard:
                 log.warning("request refused", method=request.method, peer=flow.peer[0], reason=str(error))
                 self._refuse_in_dialog(session, request, transaction, error.status, str(error))
         elif request.method == "OPTIONS":
-            self._respond(transaction, response_to(request, 200, headers=_capabilities()))
+            self._respond(transaction, response_to(request, 200, headers=capabilities()))
         elif request.method == "INVITE" and request.to_tag is None:
             if session is not None:
                 raise RemoteProtocolError("This session exists already.", status=482)
@@ -206,7 +211,7 @@ class Switchboard:
         elif request.method in METHODS:
             raise RemoteProtocolError("There is no such session.", status=481)
         else:
-            self._respond(transaction, response_to(request, 405, headers=[("Allow", METHODS)]))
+            self._respond(transaction, response_to(request, 405, headers=[allow()]))
 
     def _take_in_dialog(self, session: Session, request: Request, transaction: Transaction) -> None:
         match request.method:
@@ -215,11 +220,11 @@ class Switchboard:
             case "BYE":
                 self._bye(session, request, transaction)
             case "OPTIONS":
-                self._respond(transaction, session.dialog.respond(request, 200, headers=_capabilities()))
+                self._respond(transaction, session.dialog.respond(request, 200, headers=capabilities()))
             case "INFO":
                 self._respond(transaction, session.dialog.respond(request, 200))
             case _:
-                self._respond(transaction, session.dialog.respond(request, 405, headers=[("Allow", METHODS)]))
+                self._respond(transaction, session.dialog.respond(request, 405, headers=[allow()]))
 
     def _invite(self, request: Request, transaction: Transaction, flow: Flow) -> None:
         reason = self._admission.reason_to_refuse(len(self.calls))
@@ -241,11 +246,11 @@ class Switchboard:
             self._refuse(transaction, 503, "The recorder's disk cannot be written.")
             return
         contact = (
-            f"<sip:{SERVER.lower()}@{_host(address)}:{self._sip_port};transport={flow.transport.lower()}>;+sip.srs"
+            f"<sip:{SERVER.lower()}@{bracketed(address)}:{self._sip_port};transport={flow.transport.lower()}>;+sip.srs"
         )
         dialog = Dialog.from_invite(request, local_tag=new_tag(), contact=contact)
         session = Session(call, dialog, flow, 0, address)
-        origin = _origin(request, flow)
+        origin = origin_of(request, flow)
         try:
             session.open_lines(offer.sdp, self._node.ports, 0)
             commands: tuple[Command, ...] = (
@@ -305,7 +310,7 @@ class Switchboard:
         self._answer_quietly(session, request, offer, transaction)
 
     def _answer_quietly(self, session: Session, request: Request, offer: Offer, transaction: Transaction) -> None:
-        headers = [*_capabilities(), *_session_timer(request)]
+        headers = [*capabilities(), *session_timer(request)]
         if offer.sdp is not None:
             body = session.answer_to(offer.sdp)
         elif request.method == "INVITE" and session.answer:
@@ -361,13 +366,13 @@ class Switchboard:
         session.call.mailbox.post(commands, answered)
 
     def _refuse(self, transaction: Transaction, status: int, reason: str) -> None:
-        self._respond(transaction, response_to(transaction.request, status, headers=_excuse(status, reason)))
+        self._respond(transaction, response_to(transaction.request, status, headers=excuse(status, reason)))
 
     def _refuse_in_dialog(
         self, session: Session, request: Request, transaction: Transaction, status: int, reason: str
     ) -> None:
         """As `_refuse`, and the dialog knows that the offer in the request, if any, has had its answer."""
-        self._respond(transaction, session.dialog.respond(request, status, headers=_excuse(status, reason)))
+        self._respond(transaction, session.dialog.respond(request, status, headers=excuse(status, reason)))
 
     def _respond(self, transaction: Transaction, response: Response) -> None:
         try:
@@ -383,9 +388,8 @@ class Switchboard:
     def _send_bye(self, session: Session) -> None:
         request = session.dialog.request("BYE")
         self._goodbyes.add(request.call_id)
-        via = Via.parse(
-            f"SIP/2.0/{session.flow.transport} {_host(session.address)}:{self._sip_port};branch={new_branch()};rport"
-        )
+        here = f"{bracketed(session.address)}:{self._sip_port}"
+        via = Via.parse(f"SIP/2.0/{session.flow.transport} {here};branch={new_branch()};rport")
         for send in self._client.request(request.with_via(via), session.flow, trio.current_time()):
             send.to.send(send.data)
         self._wake.set()
@@ -415,49 +419,3 @@ def _ignore(answer: Done | Unanswered) -> None:
 
 def _is_reliable(flow: Flow) -> bool:
     return flow.reliable
-
-
-def _capabilities() -> list[tuple[str, str]]:
-    return [
-        ("Allow", METHODS),
-        ("Accept", ACCEPTED),
-        ("Supported", ", ".join(sorted(SUPPORTED - {"100rel", "replaces"}))),
-        ("Server", SERVER),
-    ]
-
-
-def _excuse(status: int, reason: str) -> list[tuple[str, str]]:
-    """Why a request is refused (RFC 3261 section 20.43), and when it may come again."""
-    headers = [("Warning", f'399 earshot "{_quotable(reason)}"')]
-    return [*headers, ("Retry-After", str(RETRY_AFTER_S))] if status in (500, 503) else headers
-
-
-def _session_timer(request: Request) -> list[tuple[str, str]]:
-    """RFC 4028 section 9: the phone system, if it can, refreshes the session."""
-    wanted = request.headers.get("Session-Expires")
-    supported = {
-        option.lower() for name in ("Supported", "Require") for option in request.headers.all(name, split=True)
-    }
-    if wanted is None or "timer" not in supported:
-        return []
-    seconds = wanted.partition(";")[0].strip()
-    return [("Session-Expires", f"{seconds};refresher=uac"), ("Require", "timer")] if seconds.isdecimal() else []
-
-
-def _origin(request: Request, flow: Flow) -> Origin:
-    return Origin(
-        sip_call_id=request.call_id,
-        from_uri=request.from_addr.uri,
-        to_uri=request.to_addr.uri,
-        source=f"{_host(flow.peer[0])}:{flow.peer[1]}",
-        transport=flow.transport,
-        user_agent=request.headers.get("User-Agent") or "",
-    )
-
-
-def _host(address: str) -> str:
-    return f"[{address}]" if ":" in address else address
-
-
-def _quotable(text: str) -> str:
-    return text.replace("\\", "").replace('"', "'").replace("\r", " ").replace("\n", " ")
