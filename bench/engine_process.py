@@ -95,7 +95,7 @@ class Stops(trio.abc.Instrument):
         self._count = 0
         self._latest = self._longest = self._longest_cpu = 0.0
         stops = sorted(filled[: min(count, MOST_STOPS)])
-        return count, *told, stops[int(len(stops) * 0.99)], latest
+        return count, *told, stops[int(len(stops) * 0.99)] if stops else 0.0, latest
 
 
 class EngineProcess:
