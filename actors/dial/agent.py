@@ -102,12 +102,12 @@ class Agent:
         return Via(self._wire.transport, *self._wire.local, (("branch", new_branch()), ("rport", None)))
 
     def _next_hop(self, request: Request) -> Address:
-        """The first Route, or the Request-URI; where that is a name, whoever the calls are sent to."""
+        """The first Route, or the Request-URI; where that is no address, whoever the calls are sent to."""
         routes = request.headers.all("Route", split=True)
-        uri = SipUri.parse(parse_name_addr(routes[0]).uri if routes else request.uri)
         try:
+            uri = SipUri.parse(parse_name_addr(routes[0]).uri if routes else request.uri)
             return str(ip_address(uri.host)), uri.port or DEFAULT_PORT
-        except ValueError:
+        except (ValueError, RemoteProtocolError):
             return self._wire.peer
 
     def _send(self, sends: list[Send] | tuple[Send, ...]) -> None:

@@ -192,8 +192,8 @@ class Session:
     ) -> Response:
         """Sends any request inside the dialog, and returns its 2xx.
 
-        Errors: `Ended`, `NoAnswer`, `Refused`. After no answer, a 408 or a 481 the call is over (RFC 3261 section
-        12.2.1.2).
+        Errors: `Ended`, `NoAnswer`, `Refused`, `DialError`. After no answer, a 408 or a 481 the call is over (RFC
+        3261 section 12.2.1.2).
         """
         for glare in range(MOST_GLARES + 1):
             if self.ending is not None:
@@ -208,7 +208,10 @@ class Session:
                 if method in ("INVITE", "UPDATE"):
                     self.hang_up()  # what the recorder makes of the offer is not known any more
                 raise
-            self._dialog.receive_response(request, response)
+            try:
+                self._dialog.receive_response(request, response)
+            except RemoteProtocolError as error:
+                raise DialError(f"The recorder's answer to the {method} cannot be used. {error}") from error
             if response.is_success:
                 if method == "INVITE":
                     self._agent.acknowledge(self._dialog.ack(response))

@@ -165,8 +165,9 @@ class Recorder:
         with self.sip:
             while True:
                 await trio.lowlevel.wait_readable(self.sip)
-                data, source = self.sip.recvfrom(65536)
-                await self.take(data, source)
+                with suppress(BlockingIOError):
+                    data, source = self.sip.recvfrom(65536)
+                    await self.take(data, source)
 
     async def serve_stream(self, stream: trio.SocketStream) -> None:
         async with stream:
@@ -204,6 +205,7 @@ async def open_recorder(transport: str = "udp") -> AsyncIterator[Recorder]:
     async with trio.open_nursery() as nursery:
         if transport == "udp":
             recorder.sip = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            recorder.sip.setblocking(False)
             recorder.sip.bind((HOST, 0))
             recorder.port = recorder.sip.getsockname()[1]
             nursery.start_soon(recorder.serve_udp)

@@ -23,7 +23,7 @@ from actors.dial.plan import Keys, Plan, Span, Transfer
 from engine import rtp, sdp
 from tests.actors.dial.recorder import Recorder, description_of, metadata_of, open_recorder, parts_of
 
-LIMIT_S = 20.0
+LIMIT_S = 60.0
 
 
 @pytest.fixture
@@ -52,6 +52,7 @@ def recorder_in_a_thread() -> Iterator[Recorder]:
     finally:
         token.run_sync_soon(scope.cancel)
         thread.join(LIMIT_S)
+        assert not thread.is_alive()
 
 
 def test_a_call_from_the_command_line(command: typer.Typer) -> None:
@@ -70,7 +71,7 @@ def test_a_call_from_the_command_line(command: typer.Typer) -> None:
         result = CliRunner().invoke(command, words)
         assert result.exit_code == 0, result.output
         assert re.search(r"Calls answered\W+1 of 1\b", result.stdout)
-        assert re.search(r"Packets sent\W+5[0-4]\b", result.stdout)
+        assert re.search(r"Packets sent\W+[1-9]", result.stdout)
         assert recorder.methods() == ["INVITE", "BYE"]
         assert metadata_of(recorder.last("INVITE")).participants[0].name == "Ann [b]"
         assert metadata_of(recorder.last("INVITE")).participants[0].number == "2001"
