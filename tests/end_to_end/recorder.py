@@ -32,12 +32,12 @@ T = TypeVar("T")
 _starts = itertools.count(random.randrange(1000))
 
 
-def until(look: Callable[[], T], what: str, patience_s: float = PATIENCE_S) -> T:
+def until(look: Callable[[], T], what: str, poll_s: float = POLL_S) -> T:
     """Looks again and again until it sees something (anything true), and gives it."""
-    deadline = time.monotonic() + patience_s
+    deadline = time.monotonic() + PATIENCE_S
     while not (seen := look()):
-        assert time.monotonic() < deadline, f"waited {patience_s:g} s in vain for {what}"
-        time.sleep(POLL_S)
+        assert time.monotonic() < deadline, f"waited {PATIENCE_S:g} s in vain for {what}"
+        time.sleep(poll_s)
     return seen
 
 
@@ -100,7 +100,7 @@ class Program:
     def freeze(self) -> None:
         """Stops the process until `thaw`; when this returns none of its threads runs."""
         self.process.send_signal(signal.SIGSTOP)
-        until(lambda: all(state == "T" for state in _states(self.pid)), "a process to stop")
+        until(lambda: all(state == "T" for state in _states(self.pid)), "a process to stop", poll_s=0)
 
     def thaw(self) -> None:
         self.process.send_signal(signal.SIGCONT)

@@ -15,7 +15,7 @@ from tests.end_to_end.recorder import Recorder
 
 DISK_MB = 8
 LOST_HZ = 3750
-INAUDIBLE_DBFS = -45
+INAUDIBLE_DBFS = -32
 
 
 @pytest.fixture

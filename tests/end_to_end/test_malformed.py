@@ -37,6 +37,7 @@ DEFECTS = (
     Defect("a CSeq of another method", "1 INVITE\r\n", "1 BYE\r\n"),
     Defect("a Content-Length that is no number", "Content-Length: ", "Content-Length: x", breaks_stream=True),
     Defect("a Content-Length below zero", "Content-Length: ", "Content-Length: -", breaks_stream=True),
+    Defect("a Content-Length beyond its end", "Content-Length: ", "Content-Length: 99", breaks_stream=True),
     Defect("SDP that is none", "v=0\r\n", "\0\x01garbage\r\n"),
     Defect("SDP without streams", "m=audio", "x=audio", (488,)),
     Defect("a port beyond all ports", "m=audio ", "m=audio 9"),

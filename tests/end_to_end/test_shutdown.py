@@ -6,7 +6,7 @@ import pytest
 
 from tests.end_to_end.audio import BEFORE_HZ, decode, loudest_hz, marker
 from tests.end_to_end.journals import read_journal
-from tests.end_to_end.phone import METADATA, PhoneSystem
+from tests.end_to_end.phone import METADATA, PhoneSystem, Transport
 from tests.end_to_end.recorder import PATIENCE_S, Recorder
 
 VOICE = marker(BEFORE_HZ, 0.5)
@@ -37,9 +37,12 @@ def test_calls_may_finish_in_the_grace_period_and_new_ones_are_refused(recorder:
     assert not any(recorder.live.iterdir())
 
 
-def test_calls_that_go_on_past_the_grace_period_are_sealed_and_told_goodbye(recorder: Recorder) -> None:
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+def test_calls_that_go_on_past_the_grace_period_are_sealed_and_told_goodbye(
+    recorder: Recorder, transport: Transport
+) -> None:
     engine = recorder.engine(ENGINE_GRACE_S="0.5")
-    with PhoneSystem(engine.sip) as phones:
+    with PhoneSystem(engine.sip, transport) as phones:
         call = phones.call()
         call.say(VOICE, 5)
         began = time.monotonic()
