@@ -184,7 +184,7 @@ class Sorter:
         ticks, rate_hz = np.zeros(len(rows), np.int64), np.zeros(len(rows), np.int64)
         audio = np.zeros(len(rows), np.bool_)
         for number, known in formats.items():
-            if known is None:
+            if known is None or known.kind == "unknown":
                 continue
             of = payload_type == number
             rate_hz[of] = known.codec.rate_hz

@@ -1,6 +1,7 @@
 """What the payloads of a stream are: a registry of decoders by encoding name, and the formats in force.
 
-A further codec is one class with the three members of `Decoder` and one line in CODECS.
+A further codec is one class with the three members of `Decoder` and one line in CODECS. All there are so far decode to
+8,000 samples a second; the first that does not brings a resampler into `track.py`, in front of the mix.
 
 Not here: packets' places in time, concealment, mixing.
 """
@@ -16,6 +17,10 @@ from engine import g711
 from engine.events import Codec, StreamsAgreed
 
 Int64s = NDArray[np.int64]
+
+G711_RATE_HZ: Final = 8000
+# What an offer may say is the peer's business; a clock beyond this is none.
+MAX_RATE_HZ: Final = 192_000
 
 
 class Decoder(Protocol):
@@ -37,7 +42,7 @@ class G711:
     """Mu-law or A-law: a byte is a sample (RFC 3551 section 4.5.14)."""
 
     table: Callable[[NDArray[np.uint8]], NDArray[np.int16]]
-    rate_hz: int
+    rate_hz: int = G711_RATE_HZ
 
     def ticks(self, data: NDArray[np.uint8], starts: Int64s, lengths: Int64s) -> Int64s:
         return lengths
@@ -46,9 +51,9 @@ class G711:
         return self.table(payloads)
 
 
-CODECS: Final[dict[str, Callable[[Codec], Decoder]]] = {
-    "PCMU": lambda codec: G711(g711.decode_ulaw, codec.rate_hz),
-    "PCMA": lambda codec: G711(g711.decode_alaw, codec.rate_hz),
+CODECS: Final[dict[str, Callable[[Codec], Decoder | None]]] = {
+    "PCMU": lambda codec: G711(g711.decode_ulaw) if _is_telephony(codec) else None,
+    "PCMA": lambda codec: G711(g711.decode_alaw) if _is_telephony(codec) else None,
 }
 # What a payload type means where nobody says otherwise (RFC 3551 table 4): some phone systems send what was not agreed.
 STATIC: Final = (Codec(0, "PCMU", 8000), Codec(8, "PCMA", 8000), Codec(13, "CN", 8000))
@@ -95,10 +100,15 @@ class Formats:
 
 def _format(codec: Codec) -> Format:
     name = codec.name.upper()
+    if not 0 < codec.rate_hz <= MAX_RATE_HZ:
+        return Format(codec, "unknown")
     if name == COMFORT_NOISE:
         return Format(codec, "noise")
     if name == TELEPHONE_EVENT:
         return Format(codec, "event")
-    if name in CODECS and codec.channels == 1 and codec.rate_hz > 0:
-        return Format(codec, "audio", CODECS[name](codec))
-    return Format(codec, "unknown")
+    decoder = CODECS[name](codec) if name in CODECS else None
+    return Format(codec, "unknown" if decoder is None else "audio", decoder)
+
+
+def _is_telephony(codec: Codec) -> bool:
+    return codec.rate_hz == G711_RATE_HZ and codec.channels == 1

@@ -147,6 +147,23 @@ def _make(
     _make_folder(part.parent)
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(mode=0o700)
+    try:
+        return _fill(call, surveyed, part, target, recipe, journal_bytes, go_on, after_step)
+    except BaseException:  # half a recording must not keep a full disk full
+        shutil.rmtree(part, ignore_errors=True)
+        raise
+
+
+def _fill(
+    call: CallFile,
+    surveyed: Survey,
+    part: Path,
+    target: Path,
+    recipe: Recipe,
+    journal_bytes: int,
+    go_on: Callable[[], None],
+    after_step: Callable[[Step], None],
+) -> Recording:
     renderer = Renderer(surveyed, recipe.pause_policy)
     audio: Audio | None = None
     peaks: Peaks | None = None

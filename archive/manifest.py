@@ -205,7 +205,7 @@ def describe(
     if audio is None:
         warnings.append("No audio came, so there is no audio file.")
     if late:
-        warnings.append(f"{late} packets came too late to be heard.")
+        warnings.append(f"Packets that came too late to be heard: {late}.")
     agreed = [event.at for event in surveyed.events if isinstance(event, StreamsAgreed)]
     return Manifest(
         call_id=state.call_id,

@@ -127,6 +127,7 @@ class _Archive:
                     with trio.move_on_after(self._grace_s):
                         await anext(signals)
                 self._abandon.set()
+                log.info("archive_abandoning", in_hand=len(self._in_hand))
 
     async def _pause(self) -> None:
         """Until a worker is free, or a look is due."""

@@ -193,9 +193,9 @@ class _Surveyor:
             )
             self._warn_of(stream, timeline)
         if self._sorter.malformed:
-            self.warn(f"{self._sorter.malformed} packets were no RTP.")
+            self.warn(f"Packets that were no RTP: {self._sorter.malformed}.")
         if damaged_blocks:
-            self.warn(f"{damaged_blocks} blocks of the journal are damaged and could not be opened.")
+            self.warn(f"Damaged blocks of the journal, which could not be opened: {damaged_blocks}.")
         return Survey(
             state,
             tuple(self._events),
@@ -211,9 +211,9 @@ class _Surveyor:
     def _warn_of(self, stream: _StreamSurveyor, timeline: Timeline) -> None:
         name = f"Stream {stream.index}"
         for payload_type, count in sorted(stream.unknown.items()):
-            self.warn(f"{name}: {count} packets of payload type {payload_type}, which cannot be decoded, are silent.")
+            self.warn(f"{name}: payload type {payload_type} cannot be decoded; its packets are silent: {count}.")
         if timeline.noise:
-            self.warn(f"{name}: packets of {len(timeline.noise)} sources that never sent two in a row were left out.")
+            self.warn(f"{name}: sources that never sent two packets in a row, left out: {len(timeline.noise)}.")
 
 
 def _span(state: CallState, start: Instant, end: Instant | None, length_ns: int) -> tuple[int, int]:

@@ -22,6 +22,7 @@ from tests.archive.calls import (
     REALTIME_NS,
     SECOND,
     Script,
+    Sent,
     instant,
     stream,
     two_tones,
@@ -72,7 +73,7 @@ def test_a_damaged_block_is_told(tmp_path):
     data[len(data) // 2] ^= 1
     surveyed = survey(opened(bytes(data)))
     assert surveyed.damaged_blocks == 1
-    assert "1 blocks of the journal are damaged and could not be opened." in surveyed.warnings
+    assert "Damaged blocks of the journal, which could not be opened: 1." in surveyed.warnings
 
 
 @pytest.mark.parametrize("cut", [0, 5, 26, 60])
@@ -187,12 +188,28 @@ def test_formats_follow_the_agreement_in_force():
         (Codec(13, "cn", 8000), "noise"),
         (Codec(101, "Telephone-Event", 8000), "event"),
         (Codec(99, "SILK", 16000), "unknown"),
+        (Codec(97, "PCMU", 16000), "unknown"),
+        (Codec(101, "telephone-event", 0), "unknown"),
+        (Codec(13, "CN", 10**30), "unknown"),
     ],
 )
 def test_the_kind_of_a_format(codec, kind):
     formats = Formats()
     formats.agree(StreamsAgreed(at=instant(0), dialog=0, streams=(stream(0, "caller", (codec,)),)))
     assert formats.get(0, codec.payload_type).kind == kind
+
+
+@pytest.mark.parametrize("rate_hz", [0, -1, 10**30])
+def test_a_clock_that_cannot_be_harms_nothing(tmp_path, rate_hz):
+    script = two_tones(1)
+    script.streams = [stream(0, "caller", (Codec(101, "telephone-event", rate_hz), Codec(0, "PCMU", rate_hz)))]
+    script.sent.append(
+        Sent(SECOND // 2, 0, rtp.Packet(101, 1, 2, 0x1000, rtp.serialize_event(rtp.TelephoneEvent(5, 80))))
+    )
+    surveyed = survey(opened(written(script, tmp_path)))
+    assert surveyed.streams[0].rate_hz == 0
+    assert surveyed.streams[1].rate_hz == 8000
+    assert len(surveyed.warnings) == 2
 
 
 def test_who_was_there_is_no_matter_of_packets(tmp_path):

@@ -152,8 +152,11 @@ def test_a_disk_that_fails_leaves_the_call_where_it_is(spool, monkeypatch):
 
     with monkeypatch.context() as patched:
         patched.setattr(finishing, "_sync", fail)
+        # The folders of the date are there already, or their sync would fail first.
+        folder(spool).parent.mkdir(parents=True)
         with pytest.raises(OSError, match="No space"):
             run(spool)
+    assert list(folder(spool).parent.iterdir()) == []  # half a recording would keep a full disk full
     assert (spool.finished / NAME / "journal").exists()
     assert isinstance(run(spool), Recording)
 

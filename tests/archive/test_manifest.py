@@ -88,7 +88,7 @@ def test_all_that_is_known_is_there(tmp_path):
     assert [stream.side for stream in manifest.streams] == ["caller", "callee"]
     caller = manifest.streams[0].sources[0]
     assert (caller.packets, caller.lost, caller.skew_ppm) == (250, 0, None)
-    assert "3 packets came too late to be heard." in manifest.warnings
+    assert "Packets that came too late to be heard: 3." in manifest.warnings
     assert any("no XML" in warning for warning in manifest.warnings)
     assert len(manifest.events) == len(told().told) + 3
 

@@ -101,7 +101,7 @@ def test_an_unknown_payload_type_is_silent_and_warned_of(tmp_path):
     samples, surveyed, _ = render(script, tmp_path)
     assert (samples[:, 0] == 0).all()
     assert level(samples[: at(3), 1], CALLEE_HZ) > 9000
-    assert surveyed.warnings == ("Stream 0: 20 packets of payload type 111, which cannot be decoded, are silent.",)
+    assert surveyed.warnings == ("Stream 0: payload type 111 cannot be decoded; its packets are silent: 20.",)
 
 
 def test_jitter_and_reordering_change_nothing(tmp_path):
@@ -376,7 +376,7 @@ def test_two_sources_that_alternate_are_both_heard(tmp_path):
     assert level(samples[: at(2), 0], CALLER_HZ) == pytest.approx(10_000, rel=0.02)
     assert level(samples[at(2) : at(4), 0], 700) == pytest.approx(10_000, rel=0.02)
     assert surveyed.streams[0].timeline.noise == {3}
-    assert "never sent two in a row" in surveyed.warnings[0]
+    assert "never sent two packets in a row" in surveyed.warnings[0]
 
 
 def test_packets_that_come_20_seconds_late_are_counted(tmp_path):

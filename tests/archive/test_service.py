@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,9 +23,9 @@ ROOT = Path(__file__).parents[2]
 # Generous: a shared machine may stand still for a while. Nothing waits this long unless it failed.
 PATIENCE_S = 60.0
 
-# An archive as `earshot archive` starts one; it may kill itself after a step, or fail there.
+# An archive as `earshot archive` starts one; after a step it may kill itself, fail, or hold until a file `go` is there.
 ARCHIVE = """
-import os, signal, sys
+import os, signal, sys, time
 from pathlib import Path
 import structlog
 from archive.service import ArchiveConfig, run
@@ -42,6 +41,10 @@ def after_step(passed):
     if passed == step and what == "fail" and not failed:
         failed.append(1)
         raise OSError(28, "No space left on device")
+    if passed == step and what == "hold":
+        structlog.get_logger().info("held")
+        while not Path(folder, "go").exists():
+            time.sleep(0.01)
 
 run(ArchiveConfig(Path(folder), PRIVATE_KEY, audio_format="flac", threads=2, grace_s=float(sys.argv[4])), after_step)
 """
@@ -186,14 +189,12 @@ def test_a_second_archive_says_who_holds_the_spool_and_touches_nothing(tmp_path)
 
 @pytest.mark.parametrize(("number", "grace_s"), [(signal.SIGINT, 600.0), (signal.SIGTERM, 0.0)])
 def test_a_stop_abandons_the_call_in_hand_and_the_next_start_finishes_it(tmp_path, number, grace_s):
-    script = two_tones(1200)
-    script.finished(tmp_path)
-    with archive(tmp_path, grace_s=grace_s) as process:
-        process.wait_for("archive_started")
-        deadline = time.monotonic() + PATIENCE_S
-        while not list((tmp_path / "recordings").rglob("audio.flac")) and time.monotonic() < deadline:
-            time.sleep(0.001)  # waits for another process, which has no other sign
+    two_tones(90).finished(tmp_path)
+    with archive(tmp_path, Step.SURVEYED, "hold", grace_s) as process:
+        process.wait_for("held")
         process.process.send_signal(number)
+        assert process.wait_for("archive_abandoning")["in_hand"] == 1
+        (tmp_path / "go").touch()
         process.wait_for("call_abandoned")
         assert process.process.wait(PATIENCE_S) == 0
     assert manifests(tmp_path) == []
@@ -204,37 +205,50 @@ def test_a_stop_abandons_the_call_in_hand_and_the_next_start_finishes_it(tmp_pat
     assert len(manifests(tmp_path)) == 1
 
 
-def test_sigterm_lets_the_call_in_hand_be_finished(tmp_path):
-    two_tones(600).finished(tmp_path)
-    with archive(tmp_path) as process:
-        process.wait_for("archive_started")
-        deadline = time.monotonic() + PATIENCE_S
-        while not list((tmp_path / "recordings").rglob("audio.flac")) and time.monotonic() < deadline:
-            time.sleep(0.001)  # waits for another process, which has no other sign
+def test_sigterm_lets_the_call_in_hand_be_finished_and_begins_no_other(tmp_path):
+    two_tones(90).finished(tmp_path)
+    with archive(tmp_path, Step.SURVEYED, "hold", 600.0) as process:
+        process.wait_for("held")
         process.process.send_signal(signal.SIGTERM)
-        process.wait_for("call_finished")
+        process.wait_for("archive_stopping")
+        later = two_tones(1)
+        later.call_id = UUID(int=10)
+        left = later.finished(tmp_path)
+        (tmp_path / "go").touch()
+        assert process.wait_for("call_finished")["call"] == NAME
         assert process.process.wait(PATIENCE_S) == 0
     assert len(manifests(tmp_path)) == 1
+    assert (left / "journal").exists()
 
 
-def test_finishing_runs_at_low_priority(tmp_path):
-    """Seen from outside: a thread of the process has the nice value, the one that answers signals has not."""
-    two_tones(600).finished(tmp_path)
-    with archive(tmp_path) as process:
-        process.wait_for("archive_started")
-        seen = set()
-        deadline = time.monotonic() + PATIENCE_S
+def test_a_second_signal_abandons_what_the_first_let_go_on(tmp_path):
+    two_tones(90).finished(tmp_path)
+    with archive(tmp_path, Step.SURVEYED, "hold", 600.0) as process:
+        process.wait_for("held")
+        process.process.send_signal(signal.SIGTERM)
+        process.wait_for("archive_stopping")
+        process.process.send_signal(signal.SIGTERM)
+        process.wait_for("archive_abandoning")
+        (tmp_path / "go").touch()
+        process.wait_for("call_abandoned")
+        assert process.process.wait(PATIENCE_S) == 0
+    assert manifests(tmp_path) == []
+
+
+def test_finishing_runs_at_low_priority_and_the_rest_does_not(tmp_path):
+    two_tones(1).finished(tmp_path)
+    with archive(tmp_path, Step.SURVEYED, "hold") as process:
+        process.wait_for("held")
         tasks = Path(f"/proc/{process.process.pid}/task")
-        while 15 not in seen and time.monotonic() < deadline:
-            for task in tasks.iterdir():
-                try:
-                    nice = int((task / "stat").read_text().rsplit(")", 1)[1].split()[16])
-                except OSError:
-                    continue
-                seen.add(nice)
-        assert 15 in seen
-        assert int((tasks / str(process.process.pid) / "stat").read_text().rsplit(")", 1)[1].split()[16]) == 0
-        process.stop()
+        # Field 19 of proc(5)'s stat is the nice value; the name in field 2 may hold blanks.
+        nice = {
+            int(task.name): int((task / "stat").read_text().rsplit(")", 1)[1].split()[16]) for task in tasks.iterdir()
+        }
+        assert nice[process.process.pid] == 0
+        assert 15 in nice.values()
+        (tmp_path / "go").touch()
+        process.wait_for("call_finished")
+        assert process.stop() == 0
 
 
 def test_the_spool_is_made_where_it_is_missing(tmp_path):
