@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from tests.end_to_end.audio import BEFORE_HZ, decode, levels, marker
+from tests.end_to_end.audio import BEFORE_HZ, MARKER_SAMPLES, PAUSED_HZ, decode, levels, marker
 from tests.end_to_end.journals import read_journal
 from tests.end_to_end.phone import PACKET_S, Call, PhoneSystem
 from tests.end_to_end.recorder import Recorder
@@ -95,3 +95,29 @@ def test_a_killed_engine_costs_a_quarter_of_a_second_at_most(recorder: Recorder)
         for channel in range(2):
             heard = levels(samples[round(0.2 * rate_hz) : -round(0.1 * rate_hz), channel], rate_hz, BEFORE_HZ)
             assert np.median(heard) == pytest.approx(-10, abs=2)
+
+
+def test_an_engine_killed_in_a_pause_leaves_nothing_of_it(recorder: Recorder) -> None:
+    secret = marker(PAUSED_HZ, 0.5)
+    engine = recorder.engine()
+    with PhoneSystem(engine.sip) as phones:
+        call = phones.call()
+        call.talk(VOICE, 0.6)
+        assert call.offer("inactive").status == 200
+        call.talk(secret, 0.6)
+        engine.kill()
+    journal = read_journal(next(recorder.live.glob("*/journal")))
+    assert journal.state.paused
+    assert not journal.holds(secret[: MARKER_SAMPLES // 2])
+
+    recorder.engine()
+    recorder.archive()
+    manifest = recorder.manifests(1)[0]
+    assert manifest["end"] == "interrupted"
+    assert [stream["packets"] for stream in manifest["streams"]] == [30, 30]
+    assert [pause["sign"] for pause in manifest["pauses"]] == ["inactive"]
+    assert manifest["pauses"][0]["end_s"] == pytest.approx(manifest["duration_s"], abs=0.001)
+    samples, rate_hz = decode(manifest["folder"] / "audio.opus")
+    for channel in range(2):
+        assert np.median(levels(samples[:, channel], rate_hz, BEFORE_HZ)) == pytest.approx(-10, abs=2)
+        assert levels(samples[:, channel], rate_hz, PAUSED_HZ).max() < -32
