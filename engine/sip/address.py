@@ -195,7 +195,7 @@ def parse_name_addr(text: str) -> NameAddr:
     """Reads `"Name" <uri>;params`, `Name <uri>;params`, `uri;params` (the parameters are the header's) and `*`.
 
     Without a closing `>` everything to the end is the URI, and its parameters count as the header's too.
-    Errors: RemoteProtocolError where there is no URI.
+    Errors: RemoteProtocolError where there is no URI, or one with white space in it: it could not be written again.
     """
     rest = text.strip()
     if rest == "*":
@@ -215,6 +215,8 @@ def parse_name_addr(text: str) -> NameAddr:
     scheme, colon, place = found.uri.partition(":")
     if not colon or not place or not _SCHEME.fullmatch(scheme):
         raise RemoteProtocolError("An address has no URI.")
+    if any(character.isspace() for character in found.uri):
+        raise RemoteProtocolError("An address has white space in its URI.")
     return found
 
 

@@ -219,3 +219,9 @@ def test_any_text_is_a_via_or_refused(text: str, prefixed: bool) -> None:
 @given(st.text(st.characters(exclude_categories=["Cc", "Cs"]), max_size=30).map(str.strip))
 def test_any_display_name_comes_back(display: str) -> None:
     assert parse_name_addr(NameAddr(display, "sip:a@b").serialize()).display == display
+
+
+@pytest.mark.parametrize("text", ["<sip:a@b c>", "sip:a b@c", "<sip:a@b\tc;x=y>;tag=1"])
+def test_a_uri_with_white_space_is_none(text: str) -> None:
+    with pytest.raises(RemoteProtocolError, match="white space"):
+        parse_name_addr(text)
