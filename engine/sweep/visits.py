@@ -241,14 +241,14 @@ class Sweep:
     ) -> None:
         header_bytes = headers.view(np.uint8).data
         size = int(kept[0])
-        uniform = bool((kept == size).all())
-        if uniform:
+        packets: memoryview | None = None
+        if (kept == size).all():
             packets = np.ascontiguousarray(slab.data[: ends[-1], :size]).reshape(-1).data
         start = 0
         for intake, end in zip(group, ends, strict=False):
             if end > start:
                 head = header_bytes[start * ROW.itemsize : end * ROW.itemsize]
-                body = packets[start * size : end * size] if uniform else _compact(slab, start, end, kept)
+                body = _compact(slab, start, end, kept) if packets is None else packets[start * size : end * size]
                 intake.keep(end - start, head, body, realtime_ns, monotonic_ns)
             start = end
 
@@ -346,9 +346,9 @@ def _is(name: bytes, expected: tuple[str, int] | None) -> bool:
 
 def _compact(slab: Slab, start: int, end: int, kept: NDArray[np.uint32]) -> bytes:
     """The rows' bytes end to end, for a tick whose rows differ in length."""
-    sizes = kept[start:end]
-    size = int(sizes[0])
-    if (sizes == size).all():
-        return slab.data[start:end, :size].tobytes()
-    columns = np.arange(int(sizes.max()))
-    return slab.data[start:end, : len(columns)][columns < sizes[:, None]].tobytes()
+    sizes = kept[start:end].tolist()
+    longest = max(sizes)
+    if min(sizes) == longest:
+        return slab.data[start:end, :longest].tobytes()
+    columns = np.arange(longest)
+    return slab.data[start:end, :longest][columns < kept[start:end, None]].tobytes()
