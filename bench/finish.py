@@ -5,7 +5,7 @@ One synthetic call of speech-like sound on both sides (G.711, 20 ms) is finished
     encoder      times real time a core of the encoder alone: the same samples, in the same chunks, to the same disk
     finisher     the same of the whole way, from the sealed journal to the synced recording
     overhead     how much more CPU the finisher takes than the encoder alone
-    the rest     times real time of what is not encoding: reading, opening, decoding, placing, mixing, peaks
+    no encoder   times real time of the rest: opening, reading, decoding, placing, mixing and peaks
     a minute     bytes of audio
 
 CPU time of the process, not the clock on the wall; encoder and finisher take turns, and each figure is a median. Then
@@ -36,6 +36,7 @@ from actors.spool import JOURNAL, Spool
 from archive.callfile import CallFile
 from archive.encode import Encoding, FileEncoder
 from archive.finish import RECORDINGS, Recipe, Recording, finish
+from archive.peaks import PeaksWriter
 from archive.render import Renderer
 from archive.survey import survey
 from bench.machine import BenchError, console, describe, on_core
@@ -75,11 +76,6 @@ class Row:
     bytes_a_minute: int
     encoder_cpu_s: tuple[float, ...]
     finisher_cpu_s: tuple[float, ...]
-
-    @property
-    def rest_times(self) -> float:
-        """Times real time of everything but the encoder."""
-        return 1 / max(1 / self.finisher_times - 1 / self.encoder_times, 1e-9)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +125,10 @@ class Bench:
             tuple(whole),
         )
 
+    def without_encoder(self) -> float:
+        """Times real time of all that the finisher does but encode."""
+        return self._seconds / statistics.median(_cpu_s(self._render) for _ in range(self._repeats))
+
     def memory(self, seconds: int) -> Memory:
         """Measure the peak of finishing a call of this length."""
         data_dir = self._folder / f"memory-{seconds}"
@@ -142,6 +142,13 @@ class Bench:
             peak, cpu_s = _child("finish", data_dir)
         shutil.rmtree(data_dir)
         return Memory(seconds, peak / 1024, base / 1024, cpu_s, size / 2**20)
+
+    def _render(self) -> None:
+        with self._journal.open("rb") as file, PeaksWriter(self._folder / "peaks.dat", RATE_HZ) as peaks:
+            call = CallFile(file, PRIVATE_KEY)
+            for chunk in Renderer(survey(call), "silence").chunks(call):
+                peaks.write(chunk)
+            peaks.finish()
 
     def _encode(self, encoding: Encoding) -> None:
         path = self._folder / encoding.file_name
@@ -197,7 +204,7 @@ def _cpu_s(work: Callable[[], None]) -> float:
 def _table(rows: list[Row]) -> Table:
     table = Table(title="Finishing a call of two G.711 streams", caption="times real time, on one core")
     table.add_column("format")
-    for name in ("encoder alone", "finisher", "overhead", "the rest", "kB a minute"):
+    for name in ("encoder alone", "finisher", "overhead", "kB a minute"):
         table.add_column(name, justify="right")
     for row in rows:
         table.add_row(
@@ -205,7 +212,6 @@ def _table(rows: list[Row]) -> Table:
             f"{row.encoder_times:,.0f}",
             f"{row.finisher_times:,.0f}",
             f"{row.overhead:.1%}",
-            f"{row.rest_times:,.0f}",
             f"{row.bytes_a_minute / 1000:,.0f}",
         )
     return table
@@ -238,7 +244,8 @@ def main(
             with on_core(max(os.sched_getaffinity(0))):
                 bench = Bench(Path(work), seconds, repeats)
                 rows = [bench.row(encoding) for encoding in ENCODINGS]
-                console.print(_table(rows))
+                without_encoder = bench.without_encoder()
+                console.print(_table(rows), f"No encoder: {without_encoder:,.0f} times real time.", sep="\n")
                 memories = [bench.memory(length) for length in (MINUTE_S, long_s) if length]
                 console.print(_memory_table(memories))
         except BenchError as error:
@@ -253,6 +260,7 @@ def main(
         "seconds": seconds,
         "repeats": repeats,
         "formats": [asdict(row) for row in rows],
+        "without_encoder_times": without_encoder,
         "memory_format": LONG_ENCODING.format,
         "memory": [asdict(memory) for memory in memories],
     }
