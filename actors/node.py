@@ -117,7 +117,7 @@ async def _main(config: EngineConfig, spool: Spool) -> None:
             ("sweep", Sweeper(sweep).run),
             ("rtcp", rtcp.run),
             ("sip udp", partial(udp.run, switchboard.receive)),
-            ("sip tcp", partial(tcp.run, switchboard.receive)),
+            ("sip tcp", partial(tcp.run, switchboard.receive, switchboard.refuse)),
             ("transactions", switchboard.run_timers),
         )
         for name, part in named_parts:

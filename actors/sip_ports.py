@@ -12,6 +12,7 @@ from typing import Final, Protocol
 import structlog
 import trio
 
+from engine.errors import RemoteProtocolError
 from engine.sip.framer import PONG, Framer, FramingError, Ping
 
 log = structlog.get_logger()
@@ -23,6 +24,9 @@ READ_BYTES: Final = 65_536
 MOST_UNSENT_BYTES: Final = 1_000_000
 MOST_CONNECTIONS: Final = 1000
 BACKLOG: Final = 128
+# A connection whose peer has stopped sending: how long calls have to answer, and the answers to be sent.
+ANSWER_S: Final = 0.2
+LINGER_S: Final = 1.0
 # A burst of calls waits here while the loop is in a tick: some 300 INVITEs of 4 kB.
 UDP_BUFFER_BYTES: Final = 4 * 2**20
 
@@ -47,6 +51,8 @@ class Flow(Protocol):
 
 
 Receive = Callable[[bytes, Flow], None]
+# What to do with the head (if it is whole) of a message after which a connection cannot be followed any more.
+Refuse = Callable[[bytes, Flow, RemoteProtocolError], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +84,7 @@ class TcpFlow:
         self._unsent: deque[bytes] = deque()
         self._unsent_bytes = 0
         self._arrived = trio.Event()
+        self._all_sent = trio.Event()
 
     def send(self, data: bytes) -> None:
         """Queue for the writer; a peer that reads nothing is cut off."""
@@ -97,6 +104,13 @@ class TcpFlow:
                 data = self._unsent.popleft()
                 await self._stream.send_all(data)
                 self._unsent_bytes -= len(data)
+            self._all_sent.set()
+            self._all_sent = trio.Event()
+
+    async def flush(self) -> None:
+        """Wait until the writer has sent what is queued."""
+        if self._unsent_bytes:
+            await self._all_sent.wait()
 
 
 class UdpPort:
@@ -150,12 +164,12 @@ class TcpPort:
         self.port: int = self._sock.getsockname()[1]
         self._connections = trio.CapacityLimiter(MOST_CONNECTIONS)
 
-    async def run(self, receive: Receive) -> None:
+    async def run(self, receive: Receive, refuse: Refuse) -> None:
         """Serve connections until cancelled."""
         listener = trio.SocketListener(trio.socket.from_stdlib_socket(self._sock))
 
         async def serve(stream: trio.SocketStream) -> None:
-            await self._serve(stream, receive)
+            await self._serve(stream, receive, refuse)
 
         await trio.serve_listeners(serve, [listener])
 
@@ -163,19 +177,22 @@ class TcpPort:
         """Close the port."""
         self._sock.close()
 
-    async def _serve(self, stream: trio.SocketStream, receive: Receive) -> None:
+    async def _serve(self, stream: trio.SocketStream, receive: Receive, refuse: Refuse) -> None:
         async with self._connections, stream:
             address = stream.socket.getpeername()
             flow = TcpFlow(stream, (address[0], address[1]))
             try:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(flow.write)
-                    await self._read(stream, flow, receive)
+                    await self._read(stream, flow, receive, refuse)
+                    with trio.move_on_after(LINGER_S):  # a peer that only stopped sending still wants its answers
+                        await trio.sleep(ANSWER_S)
+                        await flow.flush()
                     nursery.cancel_scope.cancel()
             except* (trio.BrokenResourceError, trio.ClosedResourceError):
                 log.debug("connection lost", peer=flow.peer[0])
 
-    async def _read(self, stream: trio.SocketStream, flow: TcpFlow, receive: Receive) -> None:
+    async def _read(self, stream: trio.SocketStream, flow: TcpFlow, receive: Receive, refuse: Refuse) -> None:
         framer = Framer()
         while data := await stream.receive_some(READ_BYTES):
             broken = None
@@ -189,7 +206,7 @@ class TcpPort:
                 else:
                     receive(item, flow)
             if broken is not None:
-                log.warning("connection closed", peer=flow.peer[0], reason=str(broken))
+                refuse(broken.head, flow, broken)
                 return
 
 

@@ -97,8 +97,7 @@ class Switchboard:
             message = parse(data)
         except MalformedRequest as error:
             self._count_malformed(flow, error)
-            if error.request.method != "ACK":
-                flow.send(response_to(error.request, error.status).serialize())
+            self._answer_malformed(error.request, flow, error.status)
             return
         except RemoteProtocolError as error:
             self._count_malformed(flow, error)
@@ -112,6 +111,18 @@ class Switchboard:
             self._count_malformed(flow, error)
         except Exception:
             log.exception("message not handled", peer=flow.peer[0])
+
+    def refuse(self, head: bytes, flow: Flow, fault: RemoteProtocolError) -> None:
+        """Answer the head of a message whose body cannot be found. Never raises."""
+        self._count_malformed(flow, fault)
+        try:
+            message: Request | Response = parse(head)
+        except MalformedRequest as error:
+            message = error.request
+        except RemoteProtocolError:
+            return
+        if isinstance(message, Request):
+            self._answer_malformed(message, flow, fault.status)
 
     async def run_timers(self) -> None:
         """Send again what is due, until cancelled."""
@@ -189,6 +200,7 @@ class Switchboard:
     def _take(self, request: Request, delivery: Delivery, transaction: Transaction, flow: Flow) -> None:
         unknown = [option for option in request.headers.all("Require", split=True) if option.lower() not in SUPPORTED]
         if unknown and request.method not in ("ACK", "CANCEL"):
+            log.warning("request refused", method=request.method, peer=flow.peer[0], requires=unknown)
             self._respond(transaction, response_to(request, 420, headers=[("Unsupported", ", ".join(unknown))]))
             return
         session = self._sessions.get(dialog_key(request))
@@ -407,6 +419,11 @@ class Switchboard:
         self._sessions.pop((request.call_id, request.to_tag or ""), None)
         self._goodbyes.discard(request.call_id)
         self._idle.set()
+
+    def _answer_malformed(self, request: Request, flow: Flow, status: int) -> None:
+        if request.method != "ACK":
+            allowed = self._admission.allows(flow.peer[0])
+            flow.send(response_to(request, status if allowed else 403).serialize())
 
     def _count_malformed(self, flow: Flow, error: RemoteProtocolError) -> None:
         self.malformed += 1

@@ -25,11 +25,15 @@ class Ping:
 
 
 class FramingError(RemoteProtocolError):
-    """The stream cannot be followed any further. `items` holds what was whole before it broke."""
+    """The stream cannot be followed any further.
 
-    def __init__(self, message: str, items: list[bytes | Ping], *, status: int = 400) -> None:
+    `items` holds what was whole before it broke, `head` the header part of the message that broke it, if that is whole.
+    """
+
+    def __init__(self, message: str, items: list[bytes | Ping], head: bytes, *, status: int = 400) -> None:
         super().__init__(message, status=status)
         self.items = items
+        self.head = head
 
 
 class Framer:
@@ -58,8 +62,10 @@ class Framer:
                 items.append(item)
         except RemoteProtocolError as error:
             self._broken = True
+            end = _HEAD_END.search(self._buffer)
+            head = bytes(self._buffer[: end.end()]) if end else b""
             self._buffer.clear()
-            raise FramingError(str(error), items, status=error.status) from None
+            raise FramingError(str(error), items, head, status=error.status) from None
         return items
 
     def _next(self) -> bytes | Ping | None:

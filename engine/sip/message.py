@@ -306,10 +306,10 @@ def response_to(
         pairs.append(("Timestamp", timestamp))
     if request.method == "INVITE" and 100 < status < 300:
         pairs += [("Record-Route", value) for value in request.headers.all("Record-Route")]
-    pairs.append(("From", request.required("From")))
-    pairs.append(("To", _tagged(request, to_tag) if status > 100 else request.required("To")))
-    pairs.append(("Call-ID", request.call_id))
-    pairs.append(("CSeq", request.required("CSeq")))
+    for name in ("From", "To", "Call-ID", "CSeq"):
+        value = request.headers.get(name)
+        if value:  # a malformed request may lack it
+            pairs.append((name, _tagged(request, value, to_tag) if name == "To" and status > 100 else value))
     pairs += headers
     if content_type is not None:
         pairs.append(("Content-Type", content_type))
@@ -317,14 +317,13 @@ def response_to(
     return Response(status, text if reason is None else reason, Headers(tuple(pairs)), body)
 
 
-def _tagged(request: Request, tag: str | None) -> str:
-    value = request.required("To")
+def _tagged(request: Request, value: str, tag: str | None) -> str:
     try:
         if parse_name_addr(value).tag:
             return value
     except RemoteProtocolError:
         return value
     if tag is None:
-        seed = "\n".join(request.required(name) for name in ("Via", "From", "Call-ID", "CSeq"))
+        seed = "\n".join(request.headers.get(name) or "" for name in ("Via", "From", "Call-ID", "CSeq"))
         tag = hashlib.blake2s(seed.encode(), digest_size=8).hexdigest()
     return f"{value};tag={tag}"

@@ -160,8 +160,7 @@ def _check(message: Message, faults: list[tuple[int, str]]) -> None:
 
 
 def _is_answerable(request: Request) -> bool:
-    if any(not request.headers.get(name) for name in MANDATORY):
-        return False
+    """Whether the way back is known: all that an answer needs (RFC 4475 section 3.3.1)."""
     try:
         _ = request.via
     except RemoteProtocolError:

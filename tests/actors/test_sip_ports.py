@@ -7,6 +7,7 @@ import pytest
 import trio
 
 from actors.sip_ports import MOST_UNSENT_BYTES, Flow, TcpPort, UdpPort, address_towards
+from engine.errors import RemoteProtocolError
 from engine.sip.framer import PONG
 
 MESSAGE = b"OPTIONS sip:a@b SIP/2.0\r\nContent-Length: 5\r\n\r\nhello"
@@ -21,6 +22,9 @@ class Received:
         self.items.append((data, flow))
         self.arrived.set()
 
+    def refuse(self, head: bytes, flow: Flow, fault: RemoteProtocolError) -> None:
+        flow.send(b"%d %s" % (fault.status, head.split()[0]))
+
     async def wait_for(self, count: int) -> list[tuple[bytes, Flow]]:
         with trio.fail_after(5):
             while len(self.items) < count:
@@ -33,7 +37,10 @@ class Received:
 async def serving(port: UdpPort | TcpPort) -> AsyncIterator[Received]:
     received = Received()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(port.run, received)
+        if isinstance(port, TcpPort):
+            nursery.start_soon(port.run, received, received.refuse)
+        else:
+            nursery.start_soon(port.run, received)
         yield received
         nursery.cancel_scope.cancel()
     port.close()
@@ -101,11 +108,24 @@ async def test_what_cannot_be_framed_ends_its_connection_alone() -> None:
         healthy = await trio.open_tcp_stream("127.0.0.1", port.port)
         await broken.send_all(b"OPTIONS sip:a@b SIP/2.0\r\nContent-Length: many\r\n\r\n")
         with trio.fail_after(2):
+            assert await broken.receive_some() == b"400 OPTIONS"
             assert await broken.receive_some() == b""
         await healthy.send_all(MESSAGE)
         assert (await received.wait_for(1))[-1][0] == MESSAGE
         await broken.aclose()
         await healthy.aclose()
+
+
+async def test_a_peer_that_only_stopped_sending_gets_its_answer() -> None:
+    async with connected() as (received, stream):
+        await stream.send_all(MESSAGE)
+        await stream.send_eof()
+        ((_, flow),) = await received.wait_for(1)
+        await trio.sleep(0.05)  # a call takes a moment
+        flow.send(b"answer")
+        with trio.fail_after(2):
+            assert await stream.receive_some() == b"answer"
+            assert await stream.receive_some() == b""
 
 
 async def test_a_peer_that_resets_or_reads_nothing_harms_nobody() -> None:
