@@ -14,6 +14,7 @@ they are abandoned at their next chunk, and the next start makes them from the b
 Not here: what finishing is (`finish.py`), settings (they come as an `ArchiveConfig`).
 """
 
+import math
 import os
 import signal
 import threading
@@ -98,6 +99,8 @@ class _Archive:
         self._spool = spool
         self._in_hand: set[str] = set()
         self._resting: dict[str, _Failure] = {}
+        self._waiting: dict[str, int] = {}  # when each was last written (realtime ns), oldest first
+        self._look_due_s = -math.inf
         self._stopping = trio.Event()
         self._abandon = threading.Event()
         self._room = trio.Event()
@@ -106,15 +109,14 @@ class _Archive:
     async def run(self) -> None:
         async with trio.open_nursery() as nursery:
             await nursery.start(self._stop)
-            log.info(
-                "archive_started", spool=str(self._spool.root), backlog=len(self._waiting()), threads=self._threads
-            )
+            self._look(trio.current_time())
+            log.info("archive_started", spool=str(self._spool.root), backlog=len(self._waiting), threads=self._threads)
             async with trio.open_nursery() as workers:
                 while not self._stopping.is_set():
                     self._hand_out(workers)
                     await self._pause()
             nursery.cancel_scope.cancel()
-        log.info("archive_stopped", backlog=len(self._waiting()))
+        log.info("archive_stopped", backlog=len(self._waiting))
 
     async def _stop(self, task_status: trio.TaskStatus[None]) -> None:
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
@@ -135,36 +137,38 @@ class _Archive:
             await self._room.wait()
         self._room = trio.Event()
 
-    def _waiting(self) -> list[tuple[int, str]]:
-        """When each call that is yet to be finished was last written (realtime ns), and its name; oldest first."""
+    def _look(self, now_s: float) -> None:
+        """See which calls are to be finished, oldest first: not more often than LOOK_EVERY_S, for they may be many."""
+        if now_s < self._look_due_s:
+            return
+        self._look_due_s = now_s + LOOK_EVERY_S
         waiting = []
         for folder in self._spool.finished.iterdir():
             try:
                 waiting.append(((folder / JOURNAL).stat().st_mtime_ns, folder.name))
             except OSError:
                 waiting.append((0, folder.name))
-        return sorted(waiting)
+        self._waiting = {name: written_ns for written_ns, name in sorted(waiting)}
+        self._resting = {name: failure for name, failure in self._resting.items() if name in self._waiting}
 
     def _hand_out(self, workers: trio.Nursery) -> None:
-        waiting = self._waiting()
-        names = {name for _, name in waiting}
-        self._resting = {name: failure for name, failure in self._resting.items() if name in names}
         now_s = trio.current_time()
-        for _, name in waiting:
+        self._look(now_s)
+        for name in self._waiting:
             if len(self._in_hand) >= self._threads:
                 break
             resting = self._resting.get(name)
             if name not in self._in_hand and (resting is None or resting.due_s <= now_s):
                 self._in_hand.add(name)
                 workers.start_soon(self._work, name)
-        if waiting and now_s - self._told_at_s >= TELL_BACKLOG_EVERY_S:
+        if self._waiting and now_s - self._told_at_s >= TELL_BACKLOG_EVERY_S:
             self._told_at_s = now_s
-            log.info("archive_backlog", **self._backlog(waiting))
+            log.info("archive_backlog", **self._backlog())
 
-    @staticmethod
-    def _backlog(waiting: list[tuple[int, str]]) -> dict[str, float]:
-        ages = [time.time_ns() - at for at, _ in waiting if at]
-        return {"backlog": len(waiting), "oldest_s": round(max(ages, default=0) / SECOND_NS, 1)}
+    def _backlog(self) -> dict[str, float]:
+        oldest_ns = next((written_ns for written_ns in self._waiting.values() if written_ns), None)
+        oldest_s = 0.0 if oldest_ns is None else round((time.time_ns() - oldest_ns) / SECOND_NS, 1)
+        return {"backlog": len(self._waiting), "oldest_s": oldest_s}
 
     async def _work(self, name: str) -> None:
         begun_s = trio.current_time()
@@ -179,6 +183,7 @@ class _Archive:
             log.error("call_failed", call=name, failures=count, again_s=again_s, exc_info=error)
         else:
             self._resting.pop(name, None)
+            self._waiting.pop(name, None)
             self._tell(name, outcome, trio.current_time() - begun_s)
         finally:
             self._in_hand.discard(name)
@@ -197,7 +202,7 @@ class _Archive:
                 took_s=round(took_s, 3),
                 times_real_time=round(manifest.duration_s / max(took_s, 1e-6), 1),
                 warnings=len(manifest.warnings),
-                **self._backlog(self._waiting()),
+                **self._backlog(),
             )
 
     def _at_low_priority(self, name: str) -> Recording | Stuck | None:
