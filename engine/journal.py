@@ -70,6 +70,9 @@ class Kind(IntEnum):
 
 
 _KINDS: Final = {int(kind): kind for kind in Kind}
+# As plain numbers: this is packed at every visit to every call.
+_PACKETS: Final = int(Kind.PACKETS)
+_EVENT: Final = int(Kind.EVENT)
 
 
 class JournalError(Exception):
@@ -129,12 +132,12 @@ class JournalWriter:
     appended survives the death of the process.
     """
 
-    __slots__ = ("_cipher", "_fd", "_good_bytes", "_number", "_owner")
+    __slots__ = ("_encrypt", "_fd", "_good_bytes", "_number", "_owner")
 
     def __init__(self, path: str, owner: UUID, public_key: bytes) -> None:
         self._owner = owner.bytes
         data_key = os.urandom(KEY_BYTES)
-        self._cipher = AESGCM(data_key)
+        self._encrypt = AESGCM(data_key).encrypt
         wrapped = wrap(data_key, public_key, self._owner)
         self._number = 0
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
@@ -153,7 +156,7 @@ class JournalWriter:
 
     def append_event(self, event_number: int, payload: bytes, realtime_ns: int, monotonic_ns: int) -> None:
         """Append one numbered event. Raises `OSError`; the file is then unchanged."""
-        self._seal(_INNER.pack(Kind.EVENT, 0, event_number, realtime_ns, monotonic_ns) + payload)
+        self._seal(_INNER.pack(_EVENT, 0, event_number, realtime_ns, monotonic_ns) + payload)
 
     def append_packets(
         self, rows: int, headers: bytes | memoryview, packets: bytes | memoryview, realtime_ns: int, monotonic_ns: int
@@ -162,7 +165,7 @@ class JournalWriter:
 
         Raises `OSError`; the file is then unchanged.
         """
-        self._seal(b"".join((_INNER.pack(Kind.PACKETS, rows, 0, realtime_ns, monotonic_ns), headers, packets)))
+        self._seal(b"".join((_INNER.pack(_PACKETS, rows, 0, realtime_ns, monotonic_ns), headers, packets)))
 
     def close(self) -> None:
         """Close the descriptor; a second time does nothing."""
@@ -171,15 +174,16 @@ class JournalWriter:
             self._fd = -1
 
     def _seal(self, opened: bytes) -> None:
-        self._number += 1
-        number = self._number
-        sealed = self._cipher.encrypt(number.to_bytes(12, "big"), opened, self._owner + number.to_bytes(4, "little"))
+        number = self._number = self._number + 1
+        nonce = number.to_bytes(12, "big")
+        sealed = self._encrypt(nonce, opened, self._owner + number.to_bytes(4, "little"))
         self._put(_BLOCK_HEAD.pack(len(sealed), number) + sealed)
 
     def _put(self, data: bytes) -> None:
-        written = _write(self._fd, data, len(data))
-        if written == len(data):
-            self._good_bytes += written
+        length = len(data)
+        written = _write(self._fd, data, length)
+        if written == length:
+            self._good_bytes += length
             return
         code = ctypes.get_errno() if written < 0 else 28  # a short write to a file is a full disk: ENOSPC
         if written > 0:

@@ -84,14 +84,16 @@ class Intake:
     """A call's side of the sweep: the object that its actor owns and the sweep calls.
 
     `paused`: what comes is counted and thrown away. `steady` says that the packets of these streams have one size as
-    long as the offer stands (G.711), so that rows may be cut to what was seen.
+    long as the offer stands (G.711), so that rows may be cut to what was seen. `lanes` is (descriptor, slot) of each
+    socket, kept by the sweep, which reads it some thousand times a second.
     """
 
-    __slots__ = ("keep", "longest", "paused", "seen", "sockets", "steady", "width")
+    __slots__ = ("keep", "lanes", "longest", "paused", "seen", "sockets", "steady", "width")
 
     def __init__(self, keep: Keep) -> None:
         self.keep = keep
         self.sockets: list[MediaSocket] = []
+        self.lanes: list[tuple[int, int]] = []
         self.paused = False
         self.steady = False
         self.width = 0  # index of the slab in use; 0 is the widest
