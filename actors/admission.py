@@ -39,11 +39,15 @@ class Admission:
     _free_bytes: int = 0
     _asked_at: float = float("-inf")
 
-    def allows(self, host: str) -> bool:
-        """Whether this address may talk to us. A refusal is counted, and said once a minute."""
+    def knows(self, host: str) -> bool:
+        """Whether this address may talk to us."""
         address = ipaddress.ip_address(host.partition("%")[0])
         mapped = getattr(address, "ipv4_mapped", None) or address
-        if any(mapped in network for network in self.allowed):
+        return any(mapped in network for network in self.allowed)
+
+    def allows(self, host: str) -> bool:
+        """As `knows`; a refusal is counted, and said once a minute."""
+        if self.knows(host):
             return True
         self.refused += 1
         now = trio.current_time()

@@ -41,11 +41,14 @@ class Mailbox(Generic[C, A]):
         self._arrived: trio.lowlevel.ParkingLot = trio.lowlevel.ParkingLot()
         self._closed = False
 
-    def post(self, content: C, then: Callable[[A | Unanswered], None]) -> None:
-        """Put a letter in without waiting. `then` is called once, maybe before this returns."""
+    def post(self, content: C, then: Callable[[A | Unanswered], None], *, urgent: bool = False) -> None:
+        """Put a letter in without waiting. `then` is called once, maybe before this returns.
+
+        An urgent one (the end of a call) is taken however many wait.
+        """
         if self._closed:
             then(Unanswered("The call has ended."))
-        elif len(self._waiting) >= MOST_WAITING:
+        elif len(self._waiting) >= MOST_WAITING and not urgent:
             then(Unanswered(f"{MOST_WAITING} requests are waiting for this call already."))
         else:
             self._waiting.append(Letter(content, then))

@@ -1,7 +1,8 @@
 """The engine process: its parts, put together and supervised.
 
     node
-     |- sweep, RTCP, SIP over UDP, SIP over TCP, transactions     each supervised; past its limit the process ends
+     |- sweep, RTCP, SIP over UDP, SIP over TCP,
+     |  transactions, sessions, collector                         each supervised; past its limit the process ends
      |- stopping                                                  waits for SIGTERM or SIGINT
      `- calls                                                     one task a call, supervised by itself
 
@@ -45,11 +46,15 @@ BYE_S: Final = 0.5
 # The collector: small walks often, none over everything, which would stop the loop for 0.1 s with 1,000 calls. What
 # lives long is left to reference counts: a call's objects hold each other in no circle once it is sealed.
 GC_THRESHOLDS: Final = (700, 10, 1_000_000)
+IDLE_COLLECTION_S: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class EngineConfig:
-    """What an engine must know. `public_key` is the archive's; `most_calls` 0 means what the descriptors allow."""
+    """What an engine must know. `public_key` is the archive's; `most_calls` 0 means what the descriptors allow.
+
+    `lost_after_s`: a phone system of which neither audio nor a request came for so long is asked whether it lives.
+    """
 
     data_dir: Path
     public_key: bytes
@@ -60,6 +65,7 @@ class EngineConfig:
     media_address: str = ""
     grace_s: float = 10.0
     most_calls: int = 0
+    lost_after_s: float = 300.0
     least_free_bytes: int = 0
 
 
@@ -85,9 +91,12 @@ def run(config: EngineConfig, instruments: Sequence[trio.abc.Instrument] = ()) -
 
 async def _main(config: EngineConfig, spool: Spool) -> None:
     host, sip_port = config.sip_bind
+    ports = MediaPorts(host, *config.rtp_ports)
+    most_calls = _calls_that_fit(config, ports)
+    admission = Admission(config.sip_allow, most_calls, config.least_free_bytes, spool)
     try:
         udp = UdpPort(host, sip_port)
-        tcp = TcpPort(host, udp.port)
+        tcp = TcpPort(host, udp.port, admission.knows)
     except OSError as error:
         raise Stopped(
             f"SIP port {sip_port} on {host} cannot be opened ({error.strerror}). "
@@ -98,11 +107,8 @@ async def _main(config: EngineConfig, spool: Spool) -> None:
         log.warning("calls of a killed engine handed over", calls=len(left))
     outbox = Outbox(spool.outbox, config.public_key)
     sweep = Sweep()
-    ports = MediaPorts(host, *config.rtp_ports)
     rtcp = RtcpSet()
     node = Node(config.node, config.public_key, spool, outbox, sweep, ports, rtcp)
-    most_calls = _calls_that_fit(config, ports)
-    admission = Admission(config.sip_allow, most_calls, config.least_free_bytes, spool)
 
     def address_for(peer: str) -> str:
         return config.media_address or (host if host not in ("0.0.0.0", "::") else address_towards(peer))  # noqa: S104  # compared, not bound
@@ -119,6 +125,8 @@ async def _main(config: EngineConfig, spool: Spool) -> None:
             ("sip udp", partial(udp.run, switchboard.receive)),
             ("sip tcp", partial(tcp.run, switchboard.receive, switchboard.refuse)),
             ("transactions", switchboard.run_timers),
+            ("sessions", partial(switchboard.run_watch, config.lost_after_s)),
+            ("collector", partial(_collect_when_idle, switchboard)),
         )
         for name, part in named_parts:
             parts.start_soon(_supervised, name, part)
@@ -177,6 +185,14 @@ def _calls_that_fit(config: EngineConfig, ports: MediaPorts) -> int:
             advice="Raise the limit on open files (ulimit -n), or widen EARSHOT_RTP_PORTS.",
         )
     return min(config.most_calls or fitting, fitting)
+
+
+async def _collect_when_idle(switchboard: Switchboard) -> None:
+    """Walk over everything only while no call would notice."""
+    while True:
+        await trio.sleep(IDLE_COLLECTION_S)
+        if not switchboard.calls:
+            gc.collect()
 
 
 def _settle_memory() -> None:

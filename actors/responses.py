@@ -3,10 +3,12 @@
 Not here: which response a request gets (`switchboard.py`), SDP (`session.py`).
 """
 
+from dataclasses import dataclass
 from typing import Final
 
 from actors.admission import RETRY_AFTER_S
 from actors.sip_ports import Flow
+from engine.errors import RemoteProtocolError
 from engine.events import Origin
 from engine.sip.message import Request
 from engine.siprec import ACCEPT
@@ -16,6 +18,8 @@ METHODS: Final = ("INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "INFO", "UPDATE")
 # provisional response beyond 100; timer asks for the header that `session_timer` gives.
 SUPPORTED: Final = frozenset({"siprec", "timer", "100rel"})
 SERVER: Final = "Earshot"
+# The shortest refresh interval that RFC 4028 section 4 lets anybody ask for.
+MIN_SE_S: Final = 90
 
 
 def capabilities() -> list[tuple[str, str]]:
@@ -40,19 +44,34 @@ def excuse(status: int, reason: str) -> list[tuple[str, str]]:
         headers.append(("Retry-After", str(RETRY_AFTER_S)))
     elif status == 415:
         headers.append(("Accept", ACCEPT))
+    elif status == 422:
+        headers.append(("Min-SE", str(MIN_SE_S)))
     return headers
 
 
-def session_timer(request: Request) -> list[tuple[str, str]]:
-    """RFC 4028 section 9: the phone system, if it can, refreshes the session."""
+@dataclass(frozen=True, slots=True)
+class SessionTimer:
+    """What was agreed about refreshing a session, and the headers that say so in a 200."""
+
+    interval_s: int
+    headers: tuple[tuple[str, str], ...]
+
+
+def session_timer(request: Request) -> SessionTimer | None:
+    """RFC 4028 section 9: the phone system, if it can, refreshes the session. None where it asked for no timer.
+
+    Errors: `RemoteProtocolError` (422) for an interval below MIN_SE_S.
+    """
     wanted = request.headers.get("Session-Expires")
     supported = {
         option.lower() for name in ("Supported", "Require") for option in request.headers.all(name, split=True)
     }
-    if wanted is None or "timer" not in supported:
-        return []
-    seconds = wanted.partition(";")[0].strip()
-    return [("Session-Expires", f"{seconds};refresher=uac"), ("Require", "timer")] if seconds.isdecimal() else []
+    seconds = (wanted or "").partition(";")[0].strip()
+    if "timer" not in supported or not (seconds.isascii() and seconds.isdigit() and len(seconds) <= 9):
+        return None
+    if int(seconds) < MIN_SE_S:
+        raise RemoteProtocolError(f"Sessions are refreshed every {MIN_SE_S} s at most.", status=422)
+    return SessionTimer(int(seconds), (("Session-Expires", f"{seconds};refresher=uac"), ("Require", "timer")))
 
 
 def origin_of(request: Request, flow: Flow) -> Origin:

@@ -11,13 +11,11 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
 
-import msgspec
-
 from actors.call import STEADY_CODECS, Call, Done
 from actors.media import MediaPorts
 from actors.sip_ports import Flow
 from engine import events, sdp
-from engine.call import UNKNOWN, AgreeStreams, Command, Identify, ReadMetadata
+from engine.call import UNKNOWN, AgreeStreams, AssignSides, Command, Identify, ReadMetadata
 from engine.errors import RemoteProtocolError
 from engine.metadata import Metadata, merge, read_broadworks
 from engine.sip.dialog import Dialog
@@ -31,7 +29,12 @@ DIRECTIONS: Final = {"origCall": "outbound", "termCall": "inbound"}
 
 @dataclass(slots=True)
 class Session:
-    """One dialog. `number` is its place in the call, `lines` the stream index of each m-line that we took."""
+    """One dialog. `number` is its place in the call.
+
+    `lines` is the stream index of each m-line that we took in the last offer, `ports` our RTP port there. A stream is
+    known by its label, wherever its m-line stands. `expires_s` is when the phone system must have refreshed the session
+    (None: it need not), `heard_s` when it last asked for anything; both on trio's clock.
+    """
 
     call: Call
     dialog: Dialog
@@ -46,6 +49,10 @@ class Session:
     metadata: Metadata | None = None
     cancelled: bool = False
     over: bool = False
+    expires_s: float | None = None
+    heard_s: float = 0.0
+    probing: bool = False
+    _known: dict[str, tuple[int, int]] = field(default_factory=dict)
     _streams: tuple[events.Stream, ...] = ()
     _parties: Parties | None = None
     _labels: dict[int, str] = field(default_factory=dict)
@@ -57,16 +64,18 @@ class Session:
         Errors: `RemoteProtocolError` (488) where nothing in the offer can be recorded, `NoPorts`.
         """
         wanted = [line for line, media in enumerate(offer.media) if sdp.is_acceptable(media, sdp.is_g711)]
-        if not wanted:
+        if not wanted and not (self._known and all(media.port == 0 for media in offer.media)):
             raise RemoteProtocolError("Nothing in this offer can be recorded: PCMU or PCMA over RTP/AVP.", status=488)
-        fresh = [line for line in wanted if line not in self.lines]
-        if not fresh:
-            return
-        pairs = ports.open(range(first_index, first_index + len(fresh)))
-        for line, pair in zip(fresh, pairs, strict=True):
-            self.lines[line] = pair.media.index
-            self.ports[line] = pair.port
-            self.call.open_stream(pair)
+        labels = {line: _label(media, line) for line, media in enumerate(offer.media)}
+        fresh = [line for line in wanted if labels[line] not in self._known]
+        if fresh:
+            pairs = ports.open(range(first_index, first_index + len(fresh)))
+            for line, pair in zip(fresh, pairs, strict=True):
+                self._known[labels[line]] = (pair.media.index, pair.port)
+                self.call.open_stream(pair)
+        self._labels = labels
+        self.lines = {line: self._known[label][0] for line, label in labels.items() if label in self._known}
+        self.ports = {line: self._known[label][1] for line, label in labels.items() if label in self._known}
 
     def read(self, request: Request, offer: Offer) -> tuple[Command, ...]:
         """The commands that follow from a request's bodies: metadata first, then the streams."""
@@ -83,15 +92,13 @@ class Session:
                     participants,
                 )
             )
-        if offer.sdp is not None:
-            self._labels = {line: _label(media, line) for line, media in enumerate(offer.sdp.media)}
         if self._parties is None or offer.metadata is not None:
             self._find_parties(request)
             commands.append(self._identify(request))
         if offer.sdp is not None:
             commands.append(self._agree(offer.sdp))
-        elif offer.metadata is not None and self._streams:
-            commands.append(self._agree_again())
+        elif offer.metadata is not None:
+            commands.append(AssignSides(tuple(self._sides.items())))
         return tuple(commands)
 
     def _find_parties(self, request: Request) -> None:
@@ -101,6 +108,7 @@ class Session:
         never changes its side in the middle. Placeholders give way once nobody of them is left.
         """
         lines = sorted(self.lines)
+        indexes = [self.lines[line] for line in lines]
         labels = [self._labels.get(line) for line in lines]
         headers = request.headers
         found = parties(self.metadata, labels, headers.get("From"), headers.get("To"))
@@ -109,13 +117,13 @@ class Session:
         before = {party.participant_id for party in (known.caller, known.callee)} - {""} if known is not None else set()
         if known is None or not before & here:
             self._parties = found
-            self._sides = dict(zip(lines, found.sides, strict=True))
+            self._sides = dict(zip(indexes, found.sides, strict=True))
             return
         caller = known.caller if known.caller.participant_id else found.caller
         callee = known.callee if known.callee.participant_id else found.callee
         self._parties = Parties(caller, callee, found.sides)
-        for line, side in zip(lines, found.sides, strict=True):
-            self._sides.setdefault(line, side)
+        for index, side in zip(indexes, found.sides, strict=True):
+            self._sides.setdefault(index, side)
 
     def settle(self, done: Done) -> None:
         """After the actor agreed: learn the sources again where the streams changed."""
@@ -141,6 +149,15 @@ class Session:
         self.answer = answer
         return answer
 
+    def offer_all(self) -> bytes:
+        """Our offer in the 200 to an INVITE that has none: every stream that we have, ready to receive again."""
+        described = self.answer.replace(b"\r\na=inactive\r\n", b"\r\na=recvonly\r\n")
+        if described != self.answer:
+            old, self.sdp_version = self.sdp_version, self.sdp_version + 1
+            described = described.replace(b" %d %d IN " % (self.sdp_id, old), b" %d %d IN " % (self.sdp_id, old + 1), 1)
+        self.answer = described
+        return described
+
     def _answer(self, offer: sdp.SessionDescription) -> sdp.SessionDescription:
         return sdp.answer(
             offer, session_id=self.sdp_id, version=self.sdp_version, address=self.address, ports=self.ports
@@ -148,14 +165,16 @@ class Session:
 
     def _agree(self, offer: sdp.SessionDescription) -> AgreeStreams:
         answer = self._answer(offer)
+        line_of = {index: line for line, index in self.lines.items()}
         streams: list[events.Stream] = []
         signs: list[str | None] = []
-        for line, index in self.lines.items():
-            media = offer.media[line] if line < len(offer.media) else None
-            label, side, port = self._labels.get(line, ""), self._side(line), self.ports[line]
-            if media is None or answer.media[line].port == 0:
+        for label, (index, port) in self._known.items():
+            side = self._sides.get(index, "both")
+            line = line_of.get(index)
+            if line is None or answer.media[line].port == 0:
                 streams.append(events.Stream(index, self.number, label, side, port, state="rejected"))
                 continue
+            media = offer.media[line]
             sign = sdp.suspension(media)
             signs.append(sign)
             named = bool(media.address) and "zero-address" not in (sign or "")
@@ -176,19 +195,6 @@ class Session:
             )
         suspended = signs[0] or "" if signs and all(signs) else ""
         return AgreeStreams(self.number, tuple(streams), suspended)
-
-    def _agree_again(self) -> AgreeStreams:
-        """The same streams with the sides that new metadata gives them."""
-        line_of = {index: line for line, index in self.lines.items()}
-        streams = tuple(
-            msgspec.structs.replace(stream, side=self._side(line_of[stream.index])) for stream in self._streams
-        )
-        live = [stream for stream in streams if stream.state != "rejected"]
-        suspended = "inactive" if live and all(stream.state == "inactive" for stream in live) else ""
-        return AgreeStreams(self.number, streams, suspended)
-
-    def _side(self, line: int) -> events.Side:
-        return self._sides.get(line, "both")
 
     def _participants(self, metadata: Metadata) -> tuple[events.Participant, ...]:
         label_of = {stream.id: stream.label for stream in metadata.streams}

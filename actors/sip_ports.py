@@ -3,8 +3,8 @@
 A flow says where bytes came from and takes the answer: for UDP an address, for TCP a connection.
 """
 
+import math
 import socket
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -23,7 +23,14 @@ READ_BYTES: Final = 65_536
 # A peer that stops reading is cut off when this much waits for it.
 MOST_UNSENT_BYTES: Final = 1_000_000
 MOST_CONNECTIONS: Final = 1000
+MOST_STRANGERS: Final = 20
+# A phone system keeps its connection for days, but says something at first; a stranger gets his 403.
+FIRST_MESSAGE_S: Final = 30.0
+STRANGER_S: Final = 3.0
+ACCEPT_AGAIN_S: Final = 0.1
 BACKLOG: Final = 128
+# How IPv4 addresses look on an IPv6 socket (RFC 4291 section 2.5.5.2).
+MAPPED: Final = "::ffff:"
 # A connection whose peer has stopped sending: how long calls have to answer, and the answers to be sent.
 ANSWER_S: Final = 0.2
 LINGER_S: Final = 1.0
@@ -66,51 +73,71 @@ class UdpFlow:
 
     def send(self, data: bytes) -> None:
         """Errors of a datagram are the network's: SIP sends again."""
+        host, port = self.peer
         try:
-            self.sock.sendto(data, self.peer)
+            self.sock.sendto(data, (_as_family(host, self.sock.family), port))
         except OSError as error:
-            log.debug("datagram not sent", peer=self.peer[0], reason=str(error))
+            log.debug("datagram not sent", peer=host, reason=str(error))
 
 
 class TcpFlow:
-    """One connection. What is sent waits for the writer task."""
+    """One connection. What the kernel does not take at once waits for it to take more, in a task of the port's."""
 
     transport = "TCP"
     reliable = True
 
-    def __init__(self, stream: trio.SocketStream, peer: tuple[str, int]) -> None:
+    def __init__(self, sock: socket.socket, peer: tuple[str, int], nursery: trio.Nursery) -> None:
         self.peer = peer
-        self._stream = stream
-        self._unsent: deque[bytes] = deque()
-        self._unsent_bytes = 0
-        self._arrived = trio.Event()
+        self._sock = sock
+        self._nursery = nursery
+        self._unsent = bytearray()
         self._all_sent = trio.Event()
 
     def send(self, data: bytes) -> None:
-        """Queue for the writer; a peer that reads nothing is cut off."""
-        self._unsent.append(data)
-        self._unsent_bytes += len(data)
-        if self._unsent_bytes > MOST_UNSENT_BYTES:
+        """Send now, or as soon as the peer reads; one that reads nothing is cut off."""
+        if self._sock.fileno() < 0:
+            return
+        was_sending = bool(self._unsent)
+        self._unsent += data
+        if len(self._unsent) > MOST_UNSENT_BYTES:
             log.warning("peer does not read", peer=self.peer[0])
-            self._stream.socket.close()
-        self._arrived.set()
-
-    async def write(self) -> None:
-        """The writer: sends until cancelled. Errors: `trio.BrokenResourceError`, `trio.ClosedResourceError`."""
-        while True:
-            await self._arrived.wait()
-            self._arrived = trio.Event()
-            while self._unsent:
-                data = self._unsent.popleft()
-                await self._stream.send_all(data)
-                self._unsent_bytes -= len(data)
-            self._all_sent.set()
-            self._all_sent = trio.Event()
+            self.close()
+        elif not was_sending and not self._push():
+            self._nursery.start_soon(self._keep_pushing)
 
     async def flush(self) -> None:
-        """Wait until the writer has sent what is queued."""
-        if self._unsent_bytes:
+        """Wait until what was sent is with the kernel."""
+        if self._unsent:
+            self._all_sent = trio.Event()
             await self._all_sent.wait()
+
+    def close(self) -> None:
+        """Close the connection; a second time does nothing."""
+        self._unsent.clear()
+        self._all_sent.set()
+        if self._sock.fileno() >= 0:
+            trio.lowlevel.notify_closing(self._sock)
+            self._sock.close()
+
+    def _push(self) -> bool:
+        try:
+            del self._unsent[: self._sock.send(self._unsent)]
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            log.debug("connection lost", peer=self.peer[0], reason=str(error))
+            self.close()
+        if not self._unsent:
+            self._all_sent.set()
+        return not self._unsent
+
+    async def _keep_pushing(self) -> None:
+        try:
+            while self._unsent:
+                await trio.lowlevel.wait_writable(self._sock)
+                self._push()
+        except (OSError, ValueError, trio.ClosedResourceError):  # closed meanwhile
+            return
 
 
 class UdpPort:
@@ -118,25 +145,19 @@ class UdpPort:
 
     def __init__(self, host: str, port: int) -> None:
         """Errors: `OSError` when the address cannot be bound."""
-        self._sock = socket.socket(_family(host), socket.SOCK_DGRAM)
-        try:
-            self._sock.setblocking(False)
-            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, UDP_BUFFER_BYTES)
-            self._sock.bind((host, port))
-        except OSError:
-            self._sock.close()
-            raise
+        self._sock = _bound(host, port, socket.SOCK_DGRAM)
+        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, UDP_BUFFER_BYTES)
         self.port: int = self._sock.getsockname()[1]
 
     async def run(self, receive: Receive) -> None:
         """Read datagrams until cancelled."""
-        reader = trio.socket.from_stdlib_socket(self._sock)
         while True:
+            await trio.lowlevel.wait_readable(self._sock)
             try:
-                data, address = await reader.recvfrom(MOST_DATAGRAM_BYTES)
-            except OSError:  # an ICMP error about something that we sent
+                data, address = self._sock.recvfrom(MOST_DATAGRAM_BYTES)
+            except OSError:  # nothing after all, or an ICMP error about something that we sent
                 continue
-            receive(data, self.flow_to((address[0], address[1])))
+            receive(data, self.flow_to((plain(address[0]), address[1])))
 
     def flow_to(self, peer: tuple[str, int]) -> UdpFlow:
         """The way to an address."""
@@ -148,53 +169,84 @@ class UdpPort:
 
 
 class TcpPort:
-    """The TCP port and its connections. Bound when made."""
+    """The TCP port and its connections. Bound when made; `run` may be started again after a failure.
 
-    def __init__(self, host: str, port: int) -> None:
+    `knows` says whether an address is a phone system of ours. A stranger gets his answer and is closed soon; there is
+    room for few of them, so that they cannot keep the others out.
+    """
+
+    def __init__(self, host: str, port: int, knows: Callable[[str], bool]) -> None:
         """Errors: `OSError` when the address cannot be bound."""
-        self._sock = socket.socket(_family(host), socket.SOCK_STREAM)
-        try:
-            self._sock.setblocking(False)
-            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            self._sock.bind((host, port))
-            self._sock.listen(BACKLOG)
-        except OSError:
-            self._sock.close()
-            raise
+        self._sock = _bound(host, port, socket.SOCK_STREAM)
+        self._sock.listen(BACKLOG)
+        self._knows = knows
         self.port: int = self._sock.getsockname()[1]
-        self._connections = trio.CapacityLimiter(MOST_CONNECTIONS)
+        self._known = self._strangers = 0
 
     async def run(self, receive: Receive, refuse: Refuse) -> None:
         """Serve connections until cancelled."""
-        listener = trio.SocketListener(trio.socket.from_stdlib_socket(self._sock))
-
-        async def serve(stream: trio.SocketStream) -> None:
-            await self._serve(stream, receive, refuse)
-
-        await trio.serve_listeners(serve, [listener])
+        self._known = self._strangers = 0
+        async with trio.open_nursery() as nursery:
+            while True:
+                await trio.lowlevel.wait_readable(self._sock)
+                try:
+                    sock, address = self._sock.accept()
+                except BlockingIOError:
+                    continue
+                except OSError as error:  # reset before it was accepted, or no descriptors are left
+                    log.warning("connection not accepted", reason=str(error))
+                    await trio.sleep(ACCEPT_AGAIN_S)
+                    continue
+                sock.setblocking(False)
+                flow = TcpFlow(sock, (plain(address[0]), address[1]), nursery)
+                nursery.start_soon(self._serve, sock, flow, receive, refuse)
 
     def close(self) -> None:
         """Close the port."""
         self._sock.close()
 
-    async def _serve(self, stream: trio.SocketStream, receive: Receive, refuse: Refuse) -> None:
-        async with self._connections, stream:
-            address = stream.socket.getpeername()
-            flow = TcpFlow(stream, (address[0], address[1]))
-            try:
-                async with trio.open_nursery() as nursery:
-                    nursery.start_soon(flow.write)
-                    await self._read(stream, flow, receive, refuse)
-                    with trio.move_on_after(LINGER_S):  # a peer that only stopped sending still wants its answers
-                        await trio.sleep(ANSWER_S)
-                        await flow.flush()
-                    nursery.cancel_scope.cancel()
-            except* (trio.BrokenResourceError, trio.ClosedResourceError):
-                log.debug("connection lost", peer=flow.peer[0])
+    async def _serve(self, sock: socket.socket, flow: TcpFlow, receive: Receive, refuse: Refuse) -> None:
+        """One connection, from its first byte to its last. Whatever goes wrong with it stays with it."""
+        known = self._knows(flow.peer[0])
+        if (self._known >= MOST_CONNECTIONS) if known else (self._strangers >= MOST_STRANGERS):
+            log.warning("connection refused", peer=flow.peer[0], reason="too many are open")
+            flow.close()
+            return
+        self._known += known
+        self._strangers += not known
+        try:
+            with trio.move_on_after(FIRST_MESSAGE_S if known else STRANGER_S) as patience:
+                await self._read(sock, flow, receive, refuse, patience if known else None)
+                patience.deadline = trio.current_time() + LINGER_S
+                await trio.sleep(ANSWER_S)  # a peer that only stopped sending still wants its answers
+                await flow.flush()
+        except (OSError, trio.ClosedResourceError) as error:
+            log.debug("connection lost", peer=flow.peer[0], reason=str(error))
+        except Exception:
+            log.exception("connection failed", peer=flow.peer[0])
+        finally:
+            flow.close()
+            self._known -= known
+            self._strangers -= not known
 
-    async def _read(self, stream: trio.SocketStream, flow: TcpFlow, receive: Receive, refuse: Refuse) -> None:
+    async def _read(
+        self,
+        sock: socket.socket,
+        flow: TcpFlow,
+        receive: Receive,
+        refuse: Refuse,
+        patience: trio.CancelScope | None,
+    ) -> None:
+        """Until the peer stops sending. With the first message `patience` has no end any more."""
         framer = Framer()
-        while data := await stream.receive_some(READ_BYTES):
+        while True:
+            await trio.lowlevel.wait_readable(sock)
+            try:
+                data = sock.recv(READ_BYTES)
+            except BlockingIOError:
+                continue
+            if not data:
+                return
             broken = None
             try:
                 items = framer.feed(data)
@@ -205,9 +257,16 @@ class TcpPort:
                     flow.send(PONG)
                 else:
                     receive(item, flow)
+                if patience is not None:
+                    patience.deadline = math.inf
             if broken is not None:
                 refuse(broken.head, flow, broken)
                 return
+
+
+def plain(host: str) -> str:
+    """An address as it is written elsewhere: one of IPv4 that came over an IPv6 socket without its prefix."""
+    return host.removeprefix(MAPPED) if "." in host else host
 
 
 def address_towards(peer: str) -> str:
@@ -217,5 +276,22 @@ def address_towards(peer: str) -> str:
         return str(sock.getsockname()[0])
 
 
+def _bound(host: str, port: int, kind: socket.SocketKind) -> socket.socket:
+    sock = socket.socket(_family(host), kind)
+    try:
+        sock.setblocking(False)
+        if kind is socket.SOCK_STREAM:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((host, port))
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
 def _family(host: str) -> socket.AddressFamily:
     return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
+def _as_family(host: str, family: int) -> str:
+    return MAPPED + host if family == socket.AF_INET6 and ":" not in host else host

@@ -8,6 +8,7 @@ Not here: what a session agrees (`session.py`), what a call does with it (`call.
 """
 
 import os
+import time
 from collections.abc import Callable
 from typing import Final
 from uuid import UUID
@@ -20,6 +21,7 @@ from actors.call import Call, Done, Node
 from actors.clock import instant
 from actors.mailbox import Unanswered
 from actors.media import NoPorts
+from actors.requests import OwnRequests, is_reliable
 from actors.responses import (
     METHODS,
     SERVER,
@@ -36,22 +38,16 @@ from actors.sip_ports import Flow, UdpPort
 from engine.call import Begin, Command, EndCall
 from engine.errors import LocalProtocolError, RemoteProtocolError
 from engine.events import End
-from engine.sip.address import Via
-from engine.sip.dialog import Dialog, dialog_key, new_branch, new_tag
+from engine.sip.dialog import Dialog, dialog_key, new_tag
+from engine.sip.dialog import Offer as Pending
 from engine.sip.message import Request, Response, response_to
 from engine.sip.parser import MalformedRequest, is_keep_alive, parse
 from engine.sip.transactions import (
     AckMissing,
-    ClientTransactions,
     Delivery,
-    Send,
     ServerTransactions,
-    TimedOut,
     Transaction,
     Verdict,
-)
-from engine.sip.transactions import (
-    Final as FinalResponse,
 )
 from engine.siprec import Offer, read_offer
 from engine.uuid7 import uuid7
@@ -60,6 +56,7 @@ log = structlog.get_logger()
 
 # Without transactions to wake for, the timer looks again this often.
 IDLE_S: Final = 0.5
+WATCH_EVERY_S: Final = 1.0
 
 
 class Switchboard:
@@ -80,8 +77,8 @@ class Switchboard:
         self._sip_port = sip_port
         self._udp = udp
         self._spawn = spawn
-        self._server = ServerTransactions(_is_reliable)
-        self._client = ClientTransactions(_is_reliable)
+        self._server = ServerTransactions(is_reliable)
+        self._ours = OwnRequests(udp, sip_port, self._conclude)
         self._sessions: dict[tuple[str, str], Session] = {}
         self._wake = trio.Event()
         self._idle = trio.Event()
@@ -104,7 +101,7 @@ class Switchboard:
             return
         try:
             if isinstance(message, Response):
-                self._receive_response(message)
+                self._ours.receive(message)
             else:
                 self._receive_request(message.seen_from(*flow.peer), flow)
         except RemoteProtocolError as error:
@@ -128,15 +125,13 @@ class Switchboard:
         """Send again what is due, until cancelled."""
         while True:
             now = trio.current_time()
-            for happened in (*self._server.on_time(now), *self._client.on_time(now)):
-                if isinstance(happened, Send):
-                    happened.to.send(happened.data)
-                elif isinstance(happened, AckMissing):
+            self._ours.on_time(now)
+            for happened in self._server.on_time(now):
+                if isinstance(happened, AckMissing):
                     self._ack_missing(happened.transaction.request)
-                elif isinstance(happened, TimedOut):
-                    log.warning("no answer", method=happened.request.method, call_id=happened.request.call_id)
-                    self._part(happened.request)
-            deadlines = [at for at in (self._server.next_deadline(), self._client.next_deadline()) if at is not None]
+                else:
+                    happened.to.send(happened.data)
+            deadlines = [at for at in (self._server.next_deadline(), self._ours.next_deadline()) if at is not None]
             self._wake = trio.Event()
             with trio.move_on_at(min(deadlines, default=now + IDLE_S)):
                 await self._wake.wait()
@@ -146,9 +141,9 @@ class Switchboard:
         for session in list(self._sessions.values()):
             if not session.over:
                 session.over = True
-                self._send_bye(session)
+                self._request(session, "BYE")
         for call in list(self.calls.values()):
-            call.mailbox.post((EndCall(end, by),), _ignore)
+            call.mailbox.post((EndCall(end, by),), _ignore, urgent=True)
 
     async def wait_until_idle(self) -> None:
         """Until no call runs, and every BYE of ours is answered or given up."""
@@ -161,15 +156,41 @@ class Switchboard:
         self.calls.pop(call.id, None)
         self._idle.set()
 
+    async def run_watch(self, lost_after_s: float) -> None:
+        """End the sessions whose phone system is gone, until cancelled.
+
+        Gone is who does not refresh a session that he agreed to refresh, or of whom neither audio nor a request came
+        for `lost_after_s` and who then does not answer when asked. Silence alone ends no call.
+        """
+        while True:
+            await trio.sleep(WATCH_EVERY_S)
+            now = trio.current_time()
+            for session in list(self._sessions.values()):
+                if session.over:
+                    continue
+                if session.expires_s is not None and now >= session.expires_s:
+                    self._lose(session, "The phone system did not refresh its session.")
+                elif now - session.heard_s >= lost_after_s and not session.probing:
+                    silent_s = time.time() - max((c.last_arrival_s for c in session.call.counts().values()), default=0)
+                    if silent_s < lost_after_s:
+                        session.heard_s = now - max(0.0, silent_s)
+                    else:
+                        session.probing = True
+                        self._request(session, "OPTIONS")
+
+    def _lose(self, session: Session, why: str) -> None:
+        log.warning("call lost", call=str(session.call.id), reason=why)
+        session.over = True
+        self._request(session, "BYE")
+        session.call.mailbox.post((EndCall("lost", why),), _ignore, urgent=True)
+
     def _ack_missing(self, invite: Request) -> None:
         """RFC 3261 section 13.3.1.4 wants a BYE. A call whose audio arrives is recorded all the same."""
         session = self._sessions.get(dialog_key(invite))
         log.warning("no ACK", call_id=invite.call_id)
         if session is None or session.over or any(count.packets for count in session.call.counts().values()):
             return
-        session.over = True
-        self._send_bye(session)
-        session.call.mailbox.post((EndCall("lost", "The phone system never acknowledged the call."),), _ignore)
+        self._lose(session, "The phone system never acknowledged the call.")
 
     # Requests.
 
@@ -185,7 +206,10 @@ class Switchboard:
         if delivery.verdict is Verdict.ACKNOWLEDGED:
             session = self._sessions.get(dialog_key(request))
             if session is not None:
+                answers_offer = session.dialog.offer_pending is Pending.OURS_IN_2XX
                 session.dialog.receive(request)
+                if answers_offer and request.body:
+                    self._take_answer(session, request)
         elif delivery.verdict is Verdict.NEW and delivery.transaction is not None:
             try:
                 self._take(request, delivery, delivery.transaction, flow)
@@ -208,7 +232,8 @@ class Switchboard:
             self._cancel(request, delivery, transaction)
         elif session is not None and (request.to_tag is not None or request.method == "BYE"):
             session.dialog.receive(request)
-            session.flow = flow
+            session.flow = transaction.flow
+            session.heard_s = trio.current_time()
             try:
                 self._take_in_dialog(session, request, transaction)
             except RemoteProtocolError as error:
@@ -244,38 +269,35 @@ class Switchboard:
             log.warning("call refused", peer=flow.peer[0], reason=reason)
             self._refuse(transaction, 503, reason)
             return
+        session_timer(request)
         offer = read_offer(request)
         if offer.sdp is None:
             raise RemoteProtocolError("An INVITE without an offer cannot be recorded.", status=488)
-        self._respond(transaction, response_to(request, 100))
         address = self._address_for(flow.peer[0])
-        now = instant()
-        call_id = uuid7(now.realtime_ns, os.urandom(10))
+        here = f"{bracketed(address)}:{self._sip_port}"
+        contact = f"<sip:{SERVER.lower()}@{here};transport={flow.transport.lower()}>;+sip.srs"
+        dialog = Dialog.from_invite(request, local_tag=new_tag(), contact=contact)
+        call_id = uuid7(instant().realtime_ns, os.urandom(10))
+        begin = Begin(str(call_id), self._node.name, origin_of(request, flow))
         try:
             call = Call(call_id, self._node, self.forget)
         except OSError as error:
             log.error("call refused", peer=flow.peer[0], reason=str(error))
             self._refuse(transaction, 503, "The recorder's disk cannot be written.")
             return
-        contact = (
-            f"<sip:{SERVER.lower()}@{bracketed(address)}:{self._sip_port};transport={flow.transport.lower()}>;+sip.srs"
-        )
-        dialog = Dialog.from_invite(request, local_tag=new_tag(), contact=contact)
-        session = Session(call, dialog, flow, 0, address)
-        origin = origin_of(request, flow)
         try:
+            session = Session(call, dialog, transaction.flow, 0, address, heard_s=trio.current_time())
             session.open_lines(offer.sdp, self._node.ports, 0)
-            commands: tuple[Command, ...] = (
-                Begin(str(call_id), self._node.name, origin),
-                *session.read(request, offer),
-            )
-        except (NoPorts, RemoteProtocolError) as error:
+            commands: tuple[Command, ...] = (begin, *session.read(request, offer))
+        except NoPorts as error:
             call.discard()
-            if isinstance(error, RemoteProtocolError):
-                raise
             log.error("call refused", peer=flow.peer[0], reason=str(error))
             self._refuse(transaction, 503, str(error))
             return
+        except BaseException:
+            call.discard()
+            raise
+        self._respond(transaction, response_to(request, 100))
         self.calls[call_id] = call
         self._sessions[dialog.key] = session
         log.info("call", call=str(call_id), peer=flow.peer[0], siprec=offer.is_siprec, streams=len(session.lines))
@@ -289,6 +311,7 @@ class Switchboard:
         self._spawn(call)
 
     def _renegotiate(self, session: Session, request: Request, transaction: Transaction) -> None:
+        session_timer(request)
         offer = read_offer(request)
         if session.call.id not in self.calls:
             # The recording ended before its dialog did: agree to whatever keeps the phone system's call in peace.
@@ -312,26 +335,41 @@ class Switchboard:
     def _answer_offer(
         self, session: Session, request: Request, offer: Offer, transaction: Transaction, answer: Done | Unanswered
     ) -> None:
-        if isinstance(answer, Unanswered) or session.cancelled:
+        if isinstance(answer, Unanswered) or (session.cancelled and request.to_tag is None):
             if request.to_tag is None:
                 self._drop(session)
-            status, reason = (487, "The call was cancelled.") if session.cancelled else (500, str(answer))
+            status, reason = (500, str(answer)) if isinstance(answer, Unanswered) else (487, "The call was cancelled.")
             self._refuse_in_dialog(session, request, transaction, status, reason)
             return
         session.settle(answer)
         self._answer_quietly(session, request, offer, transaction)
 
     def _answer_quietly(self, session: Session, request: Request, offer: Offer, transaction: Transaction) -> None:
-        headers = [*capabilities(), *session_timer(request)]
+        timer = session_timer(request)
+        session.expires_s = trio.current_time() + timer.interval_s if timer is not None else None
+        headers = [*capabilities(), *(timer.headers if timer is not None else ())]
         if offer.sdp is not None:
             body = session.answer_to(offer.sdp)
         elif request.method == "INVITE" and session.answer:
-            body = session.answer
+            body = session.offer_all()
         else:
             self._respond(transaction, session.dialog.respond(request, 200, headers=headers))
             return
         response = session.dialog.respond(request, 200, headers=headers, body=body, content_type=SDP_TYPE)
         self._respond(transaction, response)
+
+    def _take_answer(self, session: Session, ack: Request) -> None:
+        """The answer to an offer of ours, in an ACK: what it says of each stream counts as an offer would."""
+        offer = read_offer(ack)
+        if offer.sdp is None or session.call.id not in self.calls:
+            return
+        session.open_lines(offer.sdp, self._node.ports, session.call.next_stream)
+
+        def settle(answer: Done | Unanswered) -> None:
+            if isinstance(answer, Done):
+                session.settle(answer)
+
+        session.call.mailbox.post(session.read(ack, offer), settle)
 
     def _bye(self, session: Session, request: Request, transaction: Transaction) -> None:
         session.over = True
@@ -350,14 +388,15 @@ class Switchboard:
             raise RemoteProtocolError("There is nothing to cancel.", status=481)
         self._respond(transaction, response_to(request, 200))
         session = self._sessions.get(dialog_key(request))
-        if invite.is_open and session is not None:
+        # A later offer is with the call already, and is answered as if the CANCEL had come too late (section 9.2).
+        if invite.is_open and session is not None and invite.request.to_tag is None:
             session.cancelled = True
 
     def _drop(self, session: Session) -> None:
         """A session whose INVITE got no 2xx."""
         session.over = True
         self._sessions.pop(session.dialog.key, None)
-        session.call.mailbox.post((EndCall("normal", "cancelled"),), _ignore)
+        session.call.mailbox.post((EndCall("normal", "cancelled"),), _ignore, urgent=True)
 
     def _ask(
         self,
@@ -375,7 +414,7 @@ class Switchboard:
                 self._refuse_in_dialog(session, request, transaction, 500, "The recorder failed on this request.")
             self._wake.set()
 
-        session.call.mailbox.post(commands, answered)
+        session.call.mailbox.post(commands, answered, urgent=request.method == "BYE")
 
     def _refuse(self, transaction: Transaction, status: int, reason: str) -> None:
         self._respond(transaction, response_to(transaction.request, status, headers=excuse(status, reason)))
@@ -395,30 +434,25 @@ class Switchboard:
         for send in sends:
             send.to.send(send.data)
 
-    # Our own requests.
-
-    def _send_bye(self, session: Session) -> None:
-        request = session.dialog.request("BYE")
-        self._goodbyes.add(request.call_id)
-        here = f"{bracketed(session.address)}:{self._sip_port}"
-        via = Via.parse(f"SIP/2.0/{session.flow.transport} {here};branch={new_branch()};rport")
-        for send in self._client.request(request.with_via(via), session.flow, trio.current_time()):
-            send.to.send(send.data)
+    def _request(self, session: Session, method: str) -> None:
+        if method == "BYE":
+            self._goodbyes.add(session.dialog.call_id)
+        self._ours.send(session, method)
         self._wake.set()
 
-    def _receive_response(self, response: Response) -> None:
-        reception = self._client.receive(response, trio.current_time())
-        for send in reception.sends:
-            send.to.send(send.data)
-        event = reception.event
-        if isinstance(event, FinalResponse):
-            self._part(event.request)
-
-    def _part(self, request: Request) -> None:
-        """A request of ours is answered, or never will be. BYE is the only one."""
-        self._sessions.pop((request.call_id, request.to_tag or ""), None)
-        self._goodbyes.discard(request.call_id)
-        self._idle.set()
+    def _conclude(self, request: Request, status: int) -> None:
+        """A request of ours was answered; 408 where it never will be."""
+        key = (request.call_id, request.to_tag or "")
+        session = self._sessions.get(key)
+        if request.method == "BYE":
+            self._sessions.pop(key, None)
+            self._goodbyes.discard(request.call_id)
+            self._idle.set()
+        elif session is not None and not session.over:
+            session.probing = False
+            session.heard_s = trio.current_time()
+            if status in (408, 481):
+                self._lose(session, "The phone system fell silent and no longer answers.")
 
     def _answer_malformed(self, request: Request, flow: Flow, status: int) -> None:
         if request.method != "ACK":
@@ -432,7 +466,3 @@ class Switchboard:
 
 def _ignore(answer: Done | Unanswered) -> None:
     """For letters whose answer nobody waits for."""
-
-
-def _is_reliable(flow: Flow) -> bool:
-    return flow.reliable

@@ -16,6 +16,8 @@ Not here: sockets, journals, SIP messages; `actors/call.py` carries out what is 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from msgspec import structs
+
 from engine.events import (
     AnyEvent,
     DialogJoined,
@@ -35,6 +37,7 @@ from engine.events import (
     Paused,
     Restarted,
     Resumed,
+    Side,
     Started,
     Stream,
     StreamsAgreed,
@@ -67,6 +70,13 @@ class AgreeStreams:
     dialog: int
     streams: tuple[Stream, ...]
     suspended: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AssignSides:
+    """Metadata told whom streams carry: (stream index, side) of each. Nothing else about them changes."""
+
+    sides: tuple[tuple[int, Side], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +132,9 @@ class EndCall:
     by: str = ""
 
 
-Command = Begin | JoinDialog | AgreeStreams | ReadMetadata | Identify | Pause | Resume | NoteRestart | EndCall
+Command = (
+    Begin | JoinDialog | AgreeStreams | AssignSides | ReadMetadata | Identify | Pause | Resume | NoteRestart | EndCall
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +211,8 @@ def decide(state: CallState | None, command: Command, now: Instant) -> tuple[Any
             return (DialogJoined(at=now, dialog=len(state.origins), origin=origin),)
         case AgreeStreams():
             return _agree(state, command, now)
+        case AssignSides(sides):
+            return _assign(state, dict(sides), now)
         case ReadMetadata():
             return _read_metadata(state, command, now)
         case Identify(caller, callee, direction, identity):
@@ -233,6 +247,16 @@ def _agree(state: CallState, command: AgreeStreams, now: Instant) -> tuple[AnyEv
         events.append(Paused(at=now, holder="phone-system", sign=command.suspended))
     elif held and not command.suspended:
         events.append(Resumed(at=now, holder="phone-system", sign="active"))
+    return tuple(events)
+
+
+def _assign(state: CallState, sides: dict[int, Side], now: Instant) -> tuple[AnyEvent, ...]:
+    events: list[AnyEvent] = []
+    for dialog in range(len(state.origins)):
+        before = tuple(stream for stream in state.streams if stream.dialog == dialog)
+        after = tuple(structs.replace(stream, side=sides.get(stream.index, stream.side)) for stream in before)
+        if after != before:
+            events.append(StreamsAgreed(at=now, dialog=dialog, streams=after))
     return tuple(events)
 
 
@@ -288,7 +312,7 @@ def apply(state: CallState | None, event: AnyEvent) -> CallState:
             pauses = tuple(replace(p, end=event.at) if p.end is None else p for p in state.pauses)
             presences = tuple(replace(p, left=event.at) if p.left is None else p for p in state.presences)
             state = replace(state, ended=event, pauses=pauses, presences=presences)
-            return _warn(state, event.by) if end == "incomplete" and event.by else state
+            return _warn(state, event.by) if end in ("incomplete", "lost") and event.by else state
 
 
 def fold(events: Iterable[AnyEvent]) -> CallState | None:
