@@ -184,7 +184,7 @@ class Call:
         index = pair.media.index
         self._pairs[index] = pair
         self._node.sweep.attach(self._intake, pair.media, instant().realtime_ns / 1e9)
-        self._node.rtcp.add(pair.rtcp, self, index)
+        self._node.rtcp.add(pair.rtcp, self, pair.media)
 
     def expect(self, sources: dict[int, tuple[str, int] | None], *, steady: bool) -> None:
         """An offer stands: where each stream is said to come from, and whether its packets have one size."""

@@ -1,5 +1,8 @@
 """RTCP: one epoll set for the control sockets of all calls. A packet each few seconds is no work for the sweep.
 
+What is no RTCP, comes from a host other than its stream's, or comes too often is refused and counted: a control port
+is open to anybody, and what it takes goes to the disk.
+
 Not here: what reports mean; they are journaled as they came.
 """
 
@@ -8,6 +11,7 @@ import socket
 import struct
 from typing import TYPE_CHECKING, Final
 
+import structlog
 import trio
 
 from actors.clock import instant
@@ -15,11 +19,53 @@ from engine.journal import ROW_RTCP
 
 if TYPE_CHECKING:
     from actors.call import Call
+    from engine.sweep import MediaSocket
+
+log = structlog.get_logger()
 
 # RFC 3550's packets are far shorter; what is longer is cut by the kernel and no RTCP.
 MOST_BYTES: Final = 1500
 AT_ONCE: Final = 64
+# A header and the sender's SSRC, which every packet begins with (RFC 3550 section 6.4; feedback: RFC 4585 section 6.1).
+LEAST_BYTES: Final = 8
+# The packet types that are told from RTP on one port (RFC 5761 section 4).
+PACKET_TYPES: Final = range(192, 224)
+# A report comes every few seconds. Feedback is denser, and no phone system needs this much of it.
+MOST_A_SECOND: Final = 20
+_NS_A_PACKET: Final = 1_000_000_000 // MOST_A_SECOND
 _ROW = struct.Struct("<IIHHHH")
+
+
+class ControlPort:
+    """One stream's RTCP socket, and what may come in there."""
+
+    __slots__ = ("_full_at_ns", "call", "media", "refused", "sock")
+
+    def __init__(self, sock: socket.socket, call: "Call", media: "MediaSocket") -> None:
+        self.sock = sock
+        self.call = call
+        self.media = media
+        self.refused = 0
+        self._full_at_ns = 0  # when the allowance is whole again: a bucket of `MOST_A_SECOND` packets
+
+    def accepts(self, packet: bytes, host: str, now_ns: int) -> bool:
+        """Whether to keep this packet of `host`, now on the monotonic clock; counts it where not.
+
+        The host is the learned source of the stream's RTP, or the one that the offer names. The port is free.
+        """
+        known = (self.media.source, self.media.expected)
+        if (
+            len(packet) >= LEAST_BYTES
+            and packet[0] >> 6 == 2
+            and packet[1] in PACKET_TYPES
+            and any(source is not None and source[0] == host for source in known)
+        ):
+            full_at_ns = max(self._full_at_ns, now_ns) + _NS_A_PACKET
+            if full_at_ns - now_ns <= MOST_A_SECOND * _NS_A_PACKET:
+                self._full_at_ns = full_at_ns
+                return True
+        self.refused += 1
+        return False
 
 
 class RtcpSet:
@@ -27,17 +73,20 @@ class RtcpSet:
 
     def __init__(self) -> None:
         self._epoll = select.epoll()
-        self._owners: dict[int, tuple[socket.socket, Call, int]] = {}
+        self._ports: dict[int, ControlPort] = {}
 
-    def add(self, sock: socket.socket, call: "Call", index: int) -> None:
-        """Read this socket for stream `index` of `call`."""
-        self._owners[sock.fileno()] = (sock, call, index)
+    def add(self, sock: socket.socket, call: "Call", media: "MediaSocket") -> None:
+        """Read this socket for the stream of `call` whose RTP socket is `media`."""
+        self._ports[sock.fileno()] = ControlPort(sock, call, media)
         self._epoll.register(sock.fileno(), select.EPOLLIN)
 
     def remove(self, sock: socket.socket) -> None:
         """Read it no more. Before it is closed."""
-        if self._owners.pop(sock.fileno(), None) is not None:
+        port = self._ports.pop(sock.fileno(), None)
+        if port is not None:
             self._epoll.unregister(sock.fileno())
+            if port.refused:
+                log.info("RTCP refused", call=str(port.call.id), stream=port.media.index, packets=port.refused)
 
     async def run(self) -> None:
         """Read what comes, a packet a socket in turn, so that a flood on one starves nobody."""
@@ -46,12 +95,14 @@ class RtcpSet:
             now = instant()
             seconds, nanoseconds = divmod(now.realtime_ns, 1_000_000_000)
             for fd, _ in self._epoll.poll(0, AT_ONCE):
-                sock, call, index = self._owners[fd]
+                port = self._ports[fd]
                 try:
-                    packet = sock.recv(MOST_BYTES)
+                    packet, sender = port.sock.recvfrom(MOST_BYTES)
                 except OSError:  # nothing after all, or an error that reading cleared
                     continue
-                call.keep_rtcp(_ROW.pack(seconds, nanoseconds, index, len(packet), ROW_RTCP, 0), packet, now)
+                if port.accepts(packet, sender[0], now.monotonic_ns):
+                    header = _ROW.pack(seconds, nanoseconds, port.media.index, len(packet), ROW_RTCP, 0)
+                    port.call.keep_rtcp(header, packet, now)
             await trio.lowlevel.checkpoint()
 
     def close(self) -> None:

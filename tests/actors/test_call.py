@@ -19,6 +19,7 @@ from actors.mailbox import Unanswered
 from engine.call import AgreeStreams, Begin, CallState, Command, EndCall, Pause, Refusal, Resume, decide, fold
 from engine.events import AnyEvent, Ended, Gap, Instant, Origin, Paused, Resumed, Started
 from engine.journal import JournalWriter
+from engine.sweep.intake import LEARN_AFTER
 from tests.actors.workshop import close_node, journal_of, make_node, open_streams, read_journal, streams
 
 CALL = UUID(int=0x0190_0000_0000_7000_8000_0000_0000_0001)
@@ -132,16 +133,19 @@ async def test_rtcp_is_kept_with_its_stream_unless_paused(running: Running, nurs
     nursery.start_soon(running.call.run_supervised)
     nursery.start_soon(running.node.rtcp.run)
     await running.begin()
+    for _ in range(LEARN_AFTER):
+        running.say(b"word")
+    running.tick()  # nobody's reports are kept before the source is known
     report = bytes([0x80, 201, 0, 1]) + bytes(4)
     running.senders[1].sendto(report, ("127.0.0.1", running.pairs[1].port + 1))
     await trio.testing.wait_all_tasks_blocked(0.02)
-    assert read_journal(journal_of(running.node, CALL))[2][-1] == "packets"
+    assert read_journal(journal_of(running.node, CALL))[1][-1] == report
     await running.ask(Pause("person"))
     running.senders[1].sendto(report, ("127.0.0.1", running.pairs[1].port + 1))
     await trio.testing.wait_all_tasks_blocked(0.02)
     await running.ask(EndCall("normal"))
     _, packets, _ = read_journal(journal_of(running.node, CALL))
-    assert packets == [report]
+    assert packets.count(report) == 1
     nursery.cancel_scope.cancel()
 
 
