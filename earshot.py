@@ -187,20 +187,50 @@ def pcap_(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Where to write; by default <call id>.pcap in this folder.")
     ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there already.")] = False,
 ) -> None:
-    """Write a journal's packets as a capture that Wireshark opens. It holds the voices, readable by anyone."""
+    """Write a journal's packets as a capture that Wireshark opens. It holds the voices, readable by anyone.
+
+    Wireshark shows RTP as such once Analyze > Enabled Protocols > rtp_udp is on (tshark: --enable-heuristic rtp_udp).
+    """
     from archive import inspection
 
     with _opened(file) as (opened, reader):
         target = out or Path(f"{reader.owner}.pcap")
         try:
-            descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with os.fdopen(descriptor, "wb") as capture:
-                for piece in _watched(inspection.capture(reader), opened):
-                    capture.write(piece)
+            _guard(target, opened, force=force)
+            _write_whole(target, _watched(inspection.capture(reader), opened))
         except OSError as error:
             _fail(f"{target} cannot be written: {error.strerror}.")
-        typer.echo(" ".join(filter(None, (f"{target} is written.", inspection.tail(reader)))), err=True)
+        told = f"{target} is written. To see RTP in Wireshark, switch on Analyze > Enabled Protocols > rtp_udp."
+        typer.echo(" ".join(filter(None, (told, inspection.tail(reader)))), err=True)
+
+
+def _guard(target: Path, journal: BinaryIO, *, force: bool) -> None:
+    """Ends the command where writing `target` would destroy the journal, or a file that nobody gave up."""
+    try:
+        there = target.stat()
+    except FileNotFoundError:
+        return
+    if os.path.samestat(there, os.fstat(journal.fileno())):
+        _fail(f"{target} is the journal itself; name another file with --out.")
+    if not stat.S_ISREG(there.st_mode):
+        _fail(f"{target} is no ordinary file; name another one with --out.")
+    if not force:
+        _fail(f"{target} exists already; name another file with --out, or replace it with --force.")
+
+
+def _write_whole(target: Path, pieces: Iterable[bytes]) -> None:
+    """Writes a file for its owner alone; it is there once it is whole. Errors: OSError, and nothing is left behind."""
+    unfinished = target.with_name(f".{target.name}.{os.getpid()}")
+    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.writelines(pieces)
+        unfinished.replace(target)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
 
 
 def _settings() -> "Settings":

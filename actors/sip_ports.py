@@ -200,6 +200,7 @@ class TcpPort:
                 sock.setblocking(False)
                 flow = TcpFlow(sock, (plain(address[0]), address[1]), nursery)
                 nursery.start_soon(self._serve, sock, flow, receive, refuse)
+                del sock, flow  # theirs alone, or the last one would live until the next comes
 
     def close(self) -> None:
         """Close the port."""

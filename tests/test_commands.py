@@ -5,7 +5,7 @@ import os
 import stat
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -224,10 +224,23 @@ def test_a_torn_journal_is_shown_as_far_as_it_goes(call: Path, command: Callable
 def test_a_capture_is_written_for_its_owner_alone(call: Path, command: Callable[..., Answer]) -> None:
     answer = command("journal", "pcap", call)
     target = call.parent / f"{CALL_ID}.pcap"
-    assert answer.stderr == f"{target.name} is written.\n"
+    assert answer.stderr.startswith(f"{target.name} is written. ")
     assert stat.S_IMODE(target.stat().st_mode) == 0o600
+    assert sorted(path.name for path in call.parent.iterdir()) == [target.name, "data", "journal"]
     found = subprocess.run(["tshark", "-r", target], capture_output=True, text=True, check=True)
     assert len(found.stdout.splitlines()) == 6
+
+
+def test_the_setting_that_is_named_makes_wireshark_see_rtp(call: Path, command: Callable[..., Answer]) -> None:
+    assert "Analyze > Enabled Protocols > rtp_udp" in command("journal", "pcap", call, "--out", "call.pcap").stderr
+    assert "--enable-heuristic rtp_udp" in " ".join(command("journal", "pcap", "--help").stdout.split())
+    words = ["tshark", "-r", call.parent / "call.pcap", "-q", "-z", "rtp,streams"]
+    plain, set_up = (
+        subprocess.run([*words, *more], capture_output=True, text=True, check=True).stdout
+        for more in ((), ("--enable-heuristic", "rtp_udp"))
+    )
+    assert "g711U" not in plain
+    assert set_up.count("g711U") == 2
 
 
 def test_a_capture_goes_where_it_is_told(call: Path, command: Callable[..., Answer]) -> None:
@@ -235,6 +248,52 @@ def test_a_capture_goes_where_it_is_told(call: Path, command: Callable[..., Answ
     assert (call.parent / "here.pcap").is_file()
     sentence = refused(command("journal", "pcap", call, "--out", "no/where.pcap"), 1)
     assert sentence == "no/where.pcap cannot be written: No such file or directory.\n"
+
+
+def test_a_capture_replaces_a_file_only_when_it_is_told_to(call: Path, command: Callable[..., Answer]) -> None:
+    target = call.parent / "notes.txt"
+    target.write_text("notes")
+    words = ("journal", "pcap", call, "--out", target.name)
+    assert "notes.txt exists already; name another file with --out" in refused(command(*words), 1)
+    assert target.read_text() == "notes"
+    assert command(*words, "--force").returncode == 0
+    assert target.read_bytes()[:4] == b"\x4d\x3c\xb2\xa1"
+
+
+@pytest.mark.parametrize("name", ["journal", "link", "hard"])
+def test_a_capture_never_takes_the_place_of_the_journal(name: str, call: Path, command: Callable[..., Answer]) -> None:
+    (call.parent / "link").symlink_to(call)
+    (call.parent / "hard").hardlink_to(call)
+    before = call.read_bytes()
+    for words in ((), ("--force",)):
+        for given in (call, call.parent):
+            answer = command("journal", "pcap", given, "--out", name, *words)
+            assert refused(answer, 1) == f"{name} is the journal itself; name another file with --out.\n"
+    assert call.read_bytes() == before
+
+
+@pytest.mark.parametrize("words", [(), ("--force",)])
+def test_what_is_no_ordinary_file_is_left_alone(
+    words: tuple[str, ...], call: Path, command: Callable[..., Answer]
+) -> None:
+    sentence = refused(command("journal", "pcap", call, "--out", "/dev/null", *words), 1)
+    assert sentence.startswith("/dev/null is no ordinary file")
+    assert Path("/dev/null").is_char_device()
+
+
+def test_a_capture_that_cannot_be_made_whole_leaves_the_old_one(
+    tmp_path: Path,
+) -> None:
+    def pieces() -> Iterator[bytes]:
+        yield b"half"
+        raise OSError(28, "No space left on device")
+
+    (tmp_path / "old.pcap").write_text("old")
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(OSError, match="No space left"):
+        earshot._write_whole(tmp_path / "old.pcap", pieces())
+    assert (tmp_path / "old.pcap").read_text() == "old"
+    assert sorted(tmp_path.iterdir()) == before
 
 
 @pytest.mark.parametrize("name", ["show", "pcap"])
