@@ -281,9 +281,7 @@ def test_what_is_no_ordinary_file_is_left_alone(
     assert Path("/dev/null").is_char_device()
 
 
-def test_a_capture_that_cannot_be_made_whole_leaves_the_old_one(
-    tmp_path: Path,
-) -> None:
+def test_a_capture_that_cannot_be_made_whole_leaves_the_old_one(tmp_path: Path) -> None:
     def pieces() -> Iterator[bytes]:
         yield b"half"
         raise OSError(28, "No space left on device")
