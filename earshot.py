@@ -97,7 +97,7 @@ def engine() -> None:
     settings = _start()
     from actors.node import EngineConfig, Stopped
     from actors.node import run as run_engine
-    from actors.spool import SpoolHeld
+    from actors.spool import SpoolHeld, SpoolUnusable
     from engine.keys import public_bytes
 
     config = EngineConfig(
@@ -114,7 +114,7 @@ def engine() -> None:
     )
     try:
         run_engine(config)
-    except (SpoolHeld, Stopped) as error:
+    except (SpoolHeld, SpoolUnusable, Stopped) as error:
         _fail(str(error), CANNOT_START)
 
 
@@ -122,7 +122,7 @@ def engine() -> None:
 def archive() -> None:
     """Make recordings of the calls that ended."""
     settings = _start()
-    from actors.spool import SpoolHeld
+    from actors.spool import SpoolHeld, SpoolUnusable
     from archive.service import ArchiveConfig
     from archive.service import run as run_archive
 
@@ -138,7 +138,7 @@ def archive() -> None:
     )
     try:
         run_archive(config)
-    except SpoolHeld as error:
+    except (SpoolHeld, SpoolUnusable) as error:
         _fail(str(error), CANNOT_START)
 
 
@@ -244,7 +244,10 @@ def _settings() -> "Settings":
 
 def _start() -> "Settings":
     """What every process that writes begins with: settings, a log, and a data folder that it may write to."""
+    import structlog
+
     from actors import logs
+    from settings import misspelt
 
     settings = _settings()
     try:
@@ -254,6 +257,8 @@ def _start() -> "Settings":
     if not os.access(settings.data_dir, os.W_OK | os.X_OK):
         _fail(_no_data_folder(settings, "its permissions forbid it"), CANNOT_START)
     logs.configure(settings.log_level, settings.log_format)
+    for name, closest in misspelt().items():
+        structlog.get_logger().warning("no such setting", variable=name, closest=closest)
     return settings
 
 
@@ -264,23 +269,21 @@ def _no_data_folder(settings: "Settings", reason: str) -> str:
     )
 
 
-def _master_key(settings: "Settings", *, make: bool) -> bytes:
-    """The master key: from the environment, else from its file, which is made where it is missing and `make` is set."""
-    from actors.keyfile import read_master_key, read_or_make_master_key
-
-    if settings.master_key is not None:
-        return settings.master_key.get_secret_value()
-    return (read_or_make_master_key if make else read_master_key)(settings.master_key_file)
-
-
 def _private_key(settings: "Settings") -> "X25519PrivateKey":
-    """The archive's private key, for a process that writes; without one it cannot start."""
+    """The archive's private key, for a process that writes: without one it makes one, or cannot start."""
+    from actors.keyfile import read_or_make_master_key
+    from actors.spool import Spool, SpoolUnusable
     from engine.keys import KeyRefused, archive_private_key
 
+    given = settings.master_key
     try:
-        return archive_private_key(_master_key(settings, make=True))
-    except KeyRefused as error:
+        spool = Spool.below(settings.data_dir)
+        key = (
+            given.get_secret_value() if given is not None else read_or_make_master_key(settings.master_key_file, spool)
+        )
+    except (KeyRefused, SpoolUnusable) as error:
         _fail(str(error), CANNOT_START)
+    return archive_private_key(key)
 
 
 def _procfile() -> Path:
@@ -292,6 +295,7 @@ def _procfile() -> Path:
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[BinaryIO, "JournalReader"]]:
     """A journal that is ready to be read; what keeps it from being read ends the command with a sentence."""
+    from actors.keyfile import read_master_key
     from actors.spool import JOURNAL
     from engine.journal import JournalError, JournalReader
     from engine.keys import KeyRefused, archive_private_key
@@ -300,8 +304,9 @@ def _opened(path: Path) -> Iterator[tuple[BinaryIO, "JournalReader"]]:
     file = path / JOURNAL if path.is_dir() else path
     try:
         with file.open("rb") as opened:
-            private_key = archive_private_key(_master_key(settings, make=False))
-            yield opened, JournalReader(opened, private_key)
+            given = settings.master_key
+            key = given.get_secret_value() if given is not None else read_master_key(settings.master_key_file)
+            yield opened, JournalReader(opened, archive_private_key(key))
     except BrokenPipeError:
         raise  # whoever read our output has seen enough
     except OSError as error:

@@ -6,7 +6,9 @@ What must not be here: what a setting does. The houses (engine, actors, archive 
 `earshot` command hands each process a configuration value of its own. Nothing is read when this module is imported.
 """
 
+import difflib
 import ipaddress
+import math
 import os
 import re
 import socket
@@ -123,6 +125,28 @@ def _master_key(given: object) -> SecretBytes:
         raise ValueError("must be 32 bytes in base64, such as `openssl rand -base64 32` prints") from error
 
 
+def _path(given: object) -> Path:
+    if isinstance(given, Path):
+        return given
+    if not isinstance(given, str) or not given.strip():
+        raise ValueError("must be the path of a file or folder in quotes, such as '/var/lib/earshot'")
+    return Path(given)
+
+
+def _number(given: object) -> object:
+    """A number, or a text that may be one; truth values are none, though Python counts them as such."""
+    try:
+        if not isinstance(given, bool) and not (isinstance(given, float | str) and math.isnan(float(given))):
+            return given
+    except ValueError:  # a text that is no number: what kind is wanted, its field says
+        return given
+    raise ValueError("must be a number, such as 10")
+
+
+Whole = Annotated[int, BeforeValidator(_number)]
+Seconds = Annotated[float, BeforeValidator(_number)]
+
+
 def _lower(given: object) -> object:
     return given.strip().lower() if isinstance(given, str) else given
 
@@ -147,7 +171,9 @@ class Settings(BaseSettings):
         env_prefix=PREFIX, env_ignore_empty=True, extra="forbid", frozen=True, validate_default=True
     )
 
-    data_dir: Path = _setting("data", "Everything Earshot writes lies below this folder.")
+    data_dir: Annotated[Path, PlainValidator(_path)] = _setting(
+        "data", "Everything Earshot writes lies below this folder."
+    )
     sip_bind: Annotated[tuple[str, int], NoDecode, PlainValidator(_bind)] = _setting(
         "0.0.0.0:5060", "Address and port on which phone systems reach Earshot by SIP, over UDP and TCP."
     )
@@ -167,43 +193,43 @@ class Settings(BaseSettings):
         "127.0.0.1:5065",
         "Address and port of the live gateway, which arrives in the next release: checked, not yet used.",
     )
-    master_key_file: Path = _setting(
+    master_key_file: Annotated[Path, PlainValidator(_path)] = _setting(
         "",
-        "File of the master key, without which no journal can be read. Its mode must be 0600; keep a copy "
-        "elsewhere. Empty: `keys/master.key` below `data_dir`.",
+        "File of the master key, for which the keys of journals are sealed: without it nobody can read them. "
+        "Its mode must be 0600; keep a copy elsewhere. Empty: `keys/master.key` below `data_dir`.",
     )
     master_key: Annotated[SecretBytes, PlainValidator(_master_key)] | None = _setting(
         None,
         "The master key itself, 32 bytes in base64, instead of the file. From the environment only.",
     )
-    engine_grace_s: float = _setting(
+    engine_grace_s: Seconds = _setting(
         10,
         "Seconds that running calls may go on after the engine was asked to stop; then they are sealed.",
         ge=0,
         le=86_400,
     )
-    archive_grace_s: float = _setting(
+    archive_grace_s: Seconds = _setting(
         20,
         "Seconds that the archive may go on with the recording in hand after it was asked to stop. What it "
         "leaves is made at the next start.",
         ge=0,
         le=86_400,
     )
-    max_calls: int = _setting(
+    max_calls: Whole = _setting(
         0, "Calls recorded at a time; further ones get a 503. 0: as many as descriptors and ports allow.", ge=0
     )
-    min_free_mb: int = _setting(
+    min_free_mb: Whole = _setting(
         512, "Megabytes free on the disk of `data_dir` below which new calls get a 503; running ones go on.", ge=0
     )
     audio_format: Annotated[Literal["opus", "wav", "flac", "mp3"], BeforeValidator(_lower)] = _setting(
         "opus", "Format of finished recordings: `opus`, `wav`, `flac` or `mp3`."
     )
-    opus_bitrate_kbit: int = _setting(24, "Bit rate of Opus, in kbit/s for both sides together.", ge=6, le=256)
-    opus_complexity: int = _setting(5, "Effort of the Opus encoder: 0 is the fastest, 10 sounds best.", ge=0, le=10)
+    opus_bitrate_kbit: Whole = _setting(24, "Bit rate of Opus, in kbit/s for both sides together.", ge=6, le=256)
+    opus_complexity: Whole = _setting(5, "Effort of the Opus encoder: 0 is the fastest, 10 sounds best.", ge=0, le=10)
     pause_policy: Annotated[Literal["silence", "tone", "skip"], BeforeValidator(_lower)] = _setting(
         "silence", "What a recording plays while it was paused: `silence`, a `tone`, or nothing (`skip`)."
     )
-    finisher_threads: int = _setting(1, "Recordings finished at the same time, one thread each.", ge=1, le=64)
+    finisher_threads: Whole = _setting(1, "Recordings finished at the same time, one thread each.", ge=1, le=64)
     node: Annotated[str, PlainValidator(_node)] = _setting(
         "", "Name of this engine in calls and logs. Empty: the host's name."
     )
@@ -222,7 +248,13 @@ class Settings(BaseSettings):
     @field_validator("master_key_file")
     @classmethod
     def _readable_by_its_owner_only(cls, path: Path) -> Path:
-        if path.is_file() and (mode := stat.S_IMODE(path.stat().st_mode)) & 0o077:
+        try:
+            found = path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return path  # who needs the key says so, or makes one
+        except OSError as error:
+            raise ValueError(f"must be a file that can be read; {path}: {error.strerror}") from error
+        if stat.S_ISREG(found.st_mode) and (mode := stat.S_IMODE(found.st_mode)) & 0o077:
             raise ValueError(
                 f"must be a file that nobody but its owner may read; its mode is {mode:04o}: run `chmod 600 {path}`"
             )
@@ -270,6 +302,13 @@ def load() -> Settings:
     if complaints:
         raise SettingsError("\n".join(complaints))
     return settings
+
+
+def misspelt() -> dict[str, str]:
+    """Variables of the environment that begin as a setting's does and are none, each with the closest one's name."""
+    known = [*map(environment_name, Settings.model_fields), CONFIG_VARIABLE]
+    strangers = [name for name in sorted(os.environ) if name.upper().startswith(PREFIX) and name.upper() not in known]
+    return {name: difflib.get_close_matches(name.upper(), known, 1, cutoff=0)[0] for name in strangers}
 
 
 def _read(path: Path) -> dict[str, Any]:

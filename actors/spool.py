@@ -24,6 +24,10 @@ class SpoolHeld(Exception):
     """Another process holds the spool. The text says which, and what to do."""
 
 
+class SpoolUnusable(Exception):
+    """The spool cannot be made, read or written. The text says why, and what to do."""
+
+
 @dataclass(frozen=True, slots=True)
 class Spool:
     """The folders below one data folder."""
@@ -32,10 +36,18 @@ class Spool:
 
     @classmethod
     def below(cls, data_dir: Path) -> Self:
-        """The spool of this data folder; made where it is missing, readable by its owner alone."""
+        """The spool of this data folder; made where it is missing, readable by its owner alone.
+
+        Errors: `SpoolUnusable`.
+        """
         spool = cls(data_dir / "spool")
         for folder in (spool.root, spool.live, spool.finished, spool.stuck, spool.outbox):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            try:
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            except OSError as error:
+                raise _unusable(folder, error.strerror or str(error)) from error
+            if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+                raise _unusable(folder, "its permissions forbid it")
         return spool
 
     @property
@@ -85,6 +97,18 @@ class Spool:
             os.rename(self.live / name, self.finished / name)
         return left
 
+    def holds_calls(self) -> bool:
+        """Whether a call lies there that is no recording yet; makes no folder. Errors: `SpoolUnusable`."""
+        for folder in (self.live, self.finished):
+            try:
+                if any((call / JOURNAL).exists() for call in folder.iterdir()):
+                    return True
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                raise _unusable(folder, error.strerror or str(error)) from error
+        return False
+
     def free_bytes(self) -> int:
         """Room on the spool's disk for a process without privileges."""
         return shutil.disk_usage(self.root).free
@@ -94,8 +118,11 @@ class Lock:
     """A lock on a spool, held as long as the process lives; the kernel lets go of it whatever kills the process."""
 
     def __init__(self, path: Path, holder: str) -> None:
-        """Take it. Errors: `SpoolHeld` with the other process's own words."""
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        """Take it. Errors: `SpoolHeld` with the other process's own words, `SpoolUnusable`."""
+        try:
+            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise _unusable(path, error.strerror or str(error)) from error
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -111,3 +138,10 @@ class Lock:
     def release(self) -> None:
         """Let go."""
         os.close(self._fd)
+
+
+def _unusable(path: Path, reason: str) -> SpoolUnusable:
+    return SpoolUnusable(
+        f"{path.absolute()} cannot be used: {reason}. It must belong to the user that Earshot runs as; "
+        "move what is in its way, or set EARSHOT_DATA_DIR to another folder."
+    )

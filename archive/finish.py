@@ -6,7 +6,7 @@
         audio.opus (wav, flac, mp3)   peaks.dat   manifest.json
 
 The journal goes last, and only once a whole recording lies on the disk. A journal of which no call can be made goes to
-`spool/stuck/` with the reason; nothing of it is deleted.
+`spool/stuck/` with the reason; nothing of it is deleted. One that was sealed for another key stays: the key is wrong.
 
 Not here: which call is next, threads, retries (`service.py`).
 """
@@ -32,7 +32,6 @@ from archive.peaks import POINTS_PER_S, PeaksWriter
 from archive.render import PausePolicy, Renderer
 from archive.survey import Survey, survey
 from engine.journal import JournalError
-from engine.keys import KeyRefused
 from engine.timeline import SECOND_NS
 
 RECORDINGS: Final = "recordings"
@@ -94,7 +93,8 @@ def finish(
     """Finishes the call of this name. None where there is no such call any more.
 
     `go_on` is called every few seconds of audio and may raise `Abandoned`; `after_step` is told each step that passed.
-    Errors: `OSError` where the disk or an encoder fails: the call stays where it is and can be tried again.
+    Errors: `OSError` where the disk or an encoder fails, `KeyRefused` where the journal was sealed for another key: the
+    call stays where it is and can be tried again.
     """
     source = spool.finished / name
     try:
@@ -108,7 +108,7 @@ def finish(
             recording = _whole(target)
             if recording is None:
                 recording = _make(call, target, recipe, os.fstat(file.fileno()).st_size, go_on, after_step)
-        except (JournalError, KeyRefused, NoCall) as error:
+        except (JournalError, NoCall) as error:
             stuck = _set_aside(spool, source, str(error))
             after_step(Step.STUCK)
             return stuck

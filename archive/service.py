@@ -5,8 +5,8 @@
      |   `- workers  at most `threads`, each in a thread of low priority (nice NICE)
      `- stopping     waits for SIGTERM or SIGINT
 
-Retry policy: a failure of ours (a full disk, an encoder) leaves the call where it is; it is tried again after
-FIRST_RETRY_S, doubled each time up to LAST_RETRY_S. Other calls go on meanwhile.
+Retry policy: a failure of ours (a full disk, an encoder, another master key) leaves the call where it is; it is tried
+again after FIRST_RETRY_S, doubled each time up to LAST_RETRY_S. Other calls go on meanwhile.
 
 Shutdown: no further call is begun. SIGTERM gives those in hand the grace period, SIGINT (or a second signal) none; then
 they are abandoned at their next chunk, and the next start makes them from the beginning.
@@ -33,6 +33,7 @@ from actors.spool import JOURNAL, Lock, Spool
 from archive.encode import AudioFormat, Encoding
 from archive.finish import RECORDINGS, Abandoned, Recipe, Recording, Step, Stuck, finish
 from archive.render import PausePolicy
+from engine.keys import KeyRefused
 from engine.timeline import SECOND_NS
 
 log = structlog.get_logger()
@@ -64,7 +65,7 @@ class ArchiveConfig:
 def run(config: ArchiveConfig, after_step: Callable[[Step], None] = lambda step: None) -> None:
     """Run an archive until it is told to stop. `after_step` is told each step of each call, in the call's thread.
 
-    Errors: `SpoolHeld`, before anything was touched.
+    Errors: `SpoolHeld` and `SpoolUnusable`, before anything was touched.
     """
     spool = Spool.below(config.data_dir)
     lock = Lock(spool.root / "archive.lock", "the archive")
@@ -176,11 +177,10 @@ class _Archive:
             outcome = await trio.to_thread.run_sync(self._at_low_priority, name)
         except Abandoned:
             log.info("call_abandoned", call=name)
+        except KeyRefused as error:
+            log.error("call_failed", call=name, reason=str(error), **self._rest(name))
         except Exception as error:  # whatever is wrong with one call, the others must be finished
-            count = self._resting[name].count + 1 if name in self._resting else 1
-            again_s = retry_after_s(count)
-            self._resting[name] = _Failure(count, trio.current_time() + again_s)
-            log.error("call_failed", call=name, failures=count, again_s=again_s, exc_info=error)
+            log.error("call_failed", call=name, **self._rest(name), exc_info=error)
         else:
             self._resting.pop(name, None)
             self._waiting.pop(name, None)
@@ -188,6 +188,13 @@ class _Archive:
         finally:
             self._in_hand.discard(name)
             self._room.set()
+
+    def _rest(self, name: str) -> dict[str, float]:
+        """Put a call that failed aside for a while; gives what the log tells of that."""
+        count = self._resting[name].count + 1 if name in self._resting else 1
+        again_s = retry_after_s(count)
+        self._resting[name] = _Failure(count, trio.current_time() + again_s)
+        return {"failures": count, "again_s": again_s}
 
     def _tell(self, name: str, outcome: Recording | Stuck | None, took_s: float) -> None:
         if isinstance(outcome, Stuck):

@@ -16,6 +16,7 @@ from engine.keys import encode_key
 from tests.journals import CALL_ID, MASTER_KEY, write_call
 
 PATIENCE_S = 60.0
+SETPRIV = "setpriv"  # of util-linux, which every Debian has
 
 Answer = subprocess.CompletedProcess[str]
 
@@ -111,6 +112,71 @@ def test_a_broken_master_key_stops_the_start(name: str, tmp_path: Path, command:
     assert f"{tmp_path / 'key'} holds no master key" in sentence
 
 
+@pytest.mark.parametrize("name", ["engine", "archive"])
+def test_where_calls_wait_no_key_is_made(name: str, call: Path, command: Callable[..., Answer]) -> None:
+    """What a misspelt name of the key's file, or a lost key, must not do."""
+    folder = Spool.below(call.parent / "data").finished / "waiting"
+    folder.mkdir()
+    call.rename(folder / "journal")
+    sentence = refused(command(name, EARSHOT_MASTER_KEY_FILE="misspelt.key"), 2)
+    assert f"There is no master key at {call.parent / 'misspelt.key'}, but calls wait" in sentence
+    assert not (call.parent / "misspelt.key").exists()
+    assert (folder / "journal").exists()
+
+
+def bound(*words: str) -> tuple[str, ...]:
+    """The words of a command that permissions bind even where root starts it."""
+    return (SETPRIV, "--bounding-set=-dac_override,-dac_read_search", *words) if os.geteuid() == 0 else words
+
+
+@pytest.mark.parametrize("name", ["engine", "archive"])
+@pytest.mark.parametrize(
+    ("folder", "mode", "sentence"),
+    [
+        ("data", 0o555, "The data folder {} cannot be written to: its permissions forbid it."),
+        ("data/spool", 0o555, "{} cannot be used: its permissions forbid it."),
+        ("data/spool/live", 0o555, "{} cannot be used: its permissions forbid it."),
+        ("data/spool/finished", 0o000, "{} cannot be used: its permissions forbid it."),
+        ("data/keys", 0o000, "master_key_file is "),
+    ],
+)
+def test_permissions_that_forbid_the_start_are_answered_with_a_sentence(
+    name: str, folder: str, mode: int, sentence: str, call: Path
+) -> None:
+    Spool.below(call.parent / "data")
+    (call.parent / folder).chmod(mode)
+    try:
+        answer = subprocess.run(
+            bound(sys.executable, "-m", "earshot", name), cwd=call.parent, capture_output=True, text=True, timeout=60
+        )
+    finally:
+        (call.parent / folder).chmod(0o700)
+    assert refused(answer, 2).startswith(sentence.format(call.parent / folder))
+
+
+@pytest.mark.parametrize("name", ["engine", "archive"])
+@pytest.mark.parametrize("path", ["spool", "spool/live", "spool/{}.lock"])
+def test_what_is_in_the_spools_way_is_answered_with_a_sentence(
+    name: str, path: str, tmp_path: Path, command: Callable[..., Answer]
+) -> None:
+    wrong = tmp_path / "data" / path.format(name)
+    if path.endswith(".lock"):
+        wrong.mkdir(parents=True)
+    else:
+        wrong.parent.mkdir(parents=True)
+        wrong.touch()
+    assert refused(command(name), 2).startswith(f"{wrong} cannot be used: ")
+
+
+def test_a_variable_that_is_no_setting_is_told_at_the_start(tmp_path: Path, command: Callable[..., Answer]) -> None:
+    (tmp_path / "data" / "spool").mkdir(parents=True)
+    (tmp_path / "data" / "spool" / "live").touch()  # keeps the engine from starting
+    answer = command("engine", EARSHOT_SIP_PORT="5070")
+    (line,) = [json.loads(line) for line in answer.stdout.splitlines()]
+    assert (line["event"], line["level"], line["variable"]) == ("no such setting", "warning", "EARSHOT_SIP_PORT")
+    assert line["closest"] in ("EARSHOT_SIP_BIND", "EARSHOT_RTP_PORTS")
+
+
 # Processes
 
 
@@ -122,7 +188,7 @@ def test_a_second_process_says_who_holds_the_spool(name: str, tmp_path: Path, co
     left.touch()
     lock = Lock(spool.root / f"{name}.lock", f"the first {name}")
     try:
-        sentence = refused(command(name), 2)
+        sentence = refused(command(name, EARSHOT_MASTER_KEY=encode_key(MASTER_KEY)), 2)
     finally:
         lock.release()
     assert f"is held by the first {name}, process {os.getpid()}" in sentence

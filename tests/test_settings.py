@@ -124,7 +124,8 @@ def test_all_wrong_values_are_listed_at_once(working_directory: Path, monkeypatc
         ("rtp_ports", "10000-10001", "must begin with an even port, end with an odd one, and hold 4 or more"),
         ("gateway_bind", "here", "must be an address and a port"),
         ("engine_grace_s", "-1", "must be greater than or equal to 0"),
-        ("engine_grace_s", "nan", "must be"),
+        ("engine_grace_s", "nan", "must be a number, such as 10."),
+        ("engine_grace_s", "inf", "must be less than or equal to 86400"),
         ("archive_grace_s", "soon", "must be a valid number"),
         ("max_calls", "-1", "must be greater than or equal to 0"),
         ("min_free_mb", "1.5", "must be a valid integer"),
@@ -152,6 +153,38 @@ def test_a_wrong_value_in_the_file_names_the_file(working_directory: Path) -> No
     assert complaints() == [
         "rtp_ports is '10000' (in earshot.toml): it must be the first and the last port, such as 10000-29999."
     ]
+
+
+@pytest.mark.parametrize(
+    ("line", "given", "rule"),
+    [
+        ("max_calls = true", "True", "a number, such as 10"),
+        ("engine_grace_s = false", "False", "a number, such as 10"),
+        ("engine_grace_s = nan", "nan", "a number, such as 10"),
+        ("data_dir = 7", "7", "the path of a file or folder in quotes, such as '/var/lib/earshot'"),
+        ('data_dir = ""', "", "the path of a file or folder in quotes, such as '/var/lib/earshot'"),
+        ("master_key_file = 7", "7", "the path of a file or folder in quotes, such as '/var/lib/earshot'"),
+    ],
+)
+def test_a_value_of_another_kind_is_answered_in_plain_words(
+    line: str, given: str, rule: str, working_directory: Path
+) -> None:
+    (working_directory / "earshot.toml").write_text(line)
+    assert complaints() == [f"{line.split()[0]} is {given!r} (in earshot.toml): it must be {rule}."]
+
+
+def test_variables_that_are_no_setting_are_named_with_the_closest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EARSHOT_CONFIG", "")
+    monkeypatch.setenv("EARSHOT_MAX_CALLS", "7")
+    monkeypatch.setenv("earshot_sip_bind", "0.0.0.0:5060")  # case does not matter
+    assert settings.misspelt() == {}
+    monkeypatch.setenv("EARSHOT_MASTERKEY_FILE", "key")
+    monkeypatch.setenv("EARSHOT_DATA", "")
+    monkeypatch.setenv("EARSHOT_XYZZY", "1")
+    found = settings.misspelt()
+    assert found.keys() == {"EARSHOT_MASTERKEY_FILE", "EARSHOT_DATA", "EARSHOT_XYZZY"}
+    assert found["EARSHOT_MASTERKEY_FILE"] == "EARSHOT_MASTER_KEY_FILE"
+    assert found["EARSHOT_DATA"] == "EARSHOT_DATA_DIR"
 
 
 def test_the_master_key_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -194,9 +227,27 @@ def test_a_master_key_that_others_may_read_stops_the_start(
     assert settings.load().master_key_file == file
 
 
+def test_a_master_key_that_nobody_can_get_at_stops_the_start(
+    working_directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = working_directory / ("k" * 300)
+    monkeypatch.setenv("EARSHOT_MASTER_KEY_FILE", str(path))
+    (complaint,) = complaints()
+    assert complaint.endswith(f"it must be a file that can be read; {path}: File name too long.")
+
+
 @given(st.text())
 def test_any_text_is_a_value_or_a_sentence(value: str) -> None:
-    for read in (settings._bind, settings._networks, settings._media_address, settings._ports, settings._node):
+    readers = (
+        settings._bind,
+        settings._networks,
+        settings._media_address,
+        settings._ports,
+        settings._node,
+        settings._path,
+        settings._number,
+    )
+    for read in readers:
         try:
             read(value)
             sentence = "must "

@@ -18,7 +18,7 @@ from archive.manifest import read_manifest
 from archive.peaks import read_peaks
 from engine import rtp
 from engine.events import Identified, Party
-from engine.keys import archive_private_key
+from engine.keys import KeyRefused, archive_private_key
 from tests.archive.calls import CALL_ID, CALLEE_HZ, CALLER_HZ, PRIVATE_KEY, Script, Sent, instant, level, two_tones
 
 NAME = str(CALL_ID)
@@ -194,7 +194,6 @@ def test_everything_is_synced_before_the_rename_and_the_journal_goes_last(spool,
     [
         ("empty", "ends before a journal's header"),
         ("not ours", "not a journal of this version"),
-        ("foreign", "another master key"),
         ("header only", "no whole block"),
         ("no journal", "holds no journal"),
     ],
@@ -203,20 +202,17 @@ def test_a_call_that_cannot_be_read_is_set_aside_with_the_reason(spool, harm, re
     source = two_tones(0.5).finished(spool.root.parent)
     journal = source / "journal"
     whole = journal.read_bytes()
-    recipe = RECIPE
     if harm == "empty":
         journal.write_bytes(b"")
     elif harm == "not ours":
         journal.write_bytes(b"#!/bin/sh\n" * 100)
-    elif harm == "foreign":
-        recipe = Recipe(archive_private_key(bytes(32)), Encoding("flac"), "silence")
     elif harm == "header only":
         head = 26 + int.from_bytes(whole[24:26], "little")
         journal.write_bytes(whole[: head + 20])
     else:
         journal.rename(source / "something")
     before = [path.read_bytes() for path in source.iterdir()]
-    stuck = run(spool, recipe)
+    stuck = run(spool)
     assert isinstance(stuck, Stuck)
     assert stuck.folder == spool.stuck / NAME
     assert reason in stuck.reason
@@ -239,6 +235,27 @@ def test_an_empty_folder_is_what_a_kill_left(spool):
     assert run(spool) is None
     assert everything(spool.finished) == []
     assert run(spool) is None
+
+
+def test_a_call_of_another_key_stays_until_the_key_is_right(spool):
+    source = two_tones(0.5).finished(spool.root.parent)
+    before = {path.name: path.read_bytes() for path in source.iterdir()}
+    with pytest.raises(KeyRefused, match="sealed for another master key"):
+        run(spool, Recipe(archive_private_key(bytes(32)), Encoding("flac"), "silence"))
+    assert {path.name: path.read_bytes() for path in source.iterdir()} == before
+    assert everything(spool.stuck) == []
+    assert isinstance(run(spool), Recording)
+
+
+def test_a_stuck_call_can_be_tried_again(spool):
+    source = two_tones(0.5).finished(spool.root.parent)
+    journal = (source / "journal").read_bytes()
+    (source / "journal").write_bytes(b"")
+    stuck = run(spool)
+    (stuck.folder / "journal").write_bytes(journal)
+    stuck.folder.rename(source)
+    assert isinstance(run(spool), Recording)
+    assert everything(spool.finished) == everything(spool.stuck) == []
 
 
 def test_a_call_without_audio_has_a_manifest_that_says_so(spool):

@@ -16,9 +16,12 @@ from actors.spool import Spool
 from archive.finish import Step
 from archive.manifest import read_manifest
 from archive.service import FIRST_RETRY_S, LAST_RETRY_S, retry_after_s
+from engine.keys import archive_private_key
 from tests.archive.calls import CALL_ID, two_tones
 
 NAME = str(CALL_ID)
+KEY = bytes(range(32))  # of `tests.archive.calls`
+OTHER_KEY = bytes(32)
 ROOT = Path(__file__).parents[2]
 # Generous: a shared machine may stand still for a while. Nothing waits this long unless it failed.
 PATIENCE_S = 60.0
@@ -29,7 +32,7 @@ import os, signal, sys, time
 from pathlib import Path
 import structlog
 from archive.service import ArchiveConfig, run
-from tests.archive.calls import PRIVATE_KEY
+from engine.keys import archive_private_key
 
 structlog.configure(processors=[structlog.processors.format_exc_info, structlog.processors.JSONRenderer()])
 folder, step, what = sys.argv[1:4]
@@ -46,17 +49,18 @@ def after_step(passed):
         while not Path(folder, "go").exists():
             time.sleep(0.01)
 
-run(ArchiveConfig(Path(folder), PRIVATE_KEY, audio_format="flac", threads=2, grace_s=float(sys.argv[4])), after_step)
+key = archive_private_key(bytes.fromhex(sys.argv[5]))
+run(ArchiveConfig(Path(folder), key, audio_format="flac", threads=2, grace_s=float(sys.argv[4])), after_step)
 """
 
 
 class Process:
     """An archive's process, and the log lines that it has written so far."""
 
-    def __init__(self, data_dir: Path, step: str = "", what: str = "", grace_s: float = 20.0) -> None:
+    def __init__(self, data_dir: Path, step: str, what: str, grace_s: float, key: bytes) -> None:
         self.log: list[dict[str, object]] = []
         self.process = subprocess.Popen(
-            [sys.executable, "-c", ARCHIVE, str(data_dir), step, what, str(grace_s)],
+            [sys.executable, "-c", ARCHIVE, str(data_dir), step, what, str(grace_s), key.hex()],
             cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -77,8 +81,10 @@ class Process:
 
 
 @contextmanager
-def archive(data_dir: Path, step: str = "", what: str = "", grace_s: float = 20.0) -> Iterator[Process]:
-    process = Process(data_dir, step, what, grace_s)
+def archive(
+    data_dir: Path, step: str = "", what: str = "", grace_s: float = 20.0, key: bytes = KEY
+) -> Iterator[Process]:
+    process = Process(data_dir, step, what, grace_s, key)
     try:
         yield process
     finally:
@@ -162,6 +168,26 @@ def test_a_failure_of_ours_is_tried_again_and_holds_nobody_up(tmp_path):
         other.call_id = UUID(int=9)
         other.finished(tmp_path)
         assert process.wait_for("call_finished")["call"] == str(other.call_id)
+        assert process.wait_for("call_finished")["call"] == NAME
+        assert process.stop() == 0
+    assert len(manifests(tmp_path)) == 2
+
+
+def test_a_call_of_another_key_waits_and_is_finished_once_the_key_is_right(tmp_path):
+    two_tones(1).finished(tmp_path, archive_private_key(OTHER_KEY))
+    good = two_tones(1)
+    good.call_id = UUID(int=11)
+    good.finished(tmp_path)
+    with archive(tmp_path) as process:
+        line = process.wait_for("call_failed")
+        assert (line["call"], line["failures"], line["again_s"]) == (NAME, 1, FIRST_RETRY_S)
+        assert line["reason"].startswith("This file was sealed for another master key. Set EARSHOT_MASTER_KEY_FILE")
+        assert "exception" not in line
+        assert process.wait_for("call_finished")["call"] == str(good.call_id)
+        assert process.wait_for("call_failed")["failures"] == 2
+        assert process.stop() == 0
+    assert list((tmp_path / "spool/stuck").iterdir()) == []
+    with archive(tmp_path, key=OTHER_KEY) as process:
         assert process.wait_for("call_finished")["call"] == NAME
         assert process.stop() == 0
     assert len(manifests(tmp_path)) == 2
