@@ -9,8 +9,9 @@ Layout (all integers little-endian):
     payload = an event as JSON, or `rows` row headers of 16 bytes (ROW) followed by the packets themselves, end to end
 
 Block numbers only rise. One that is missing was never written whole (a full disk); its number is not used again, so
-that no nonce is. A tail that does not open is torn: it is what a kill left, and reading ends before it. A block in the
-middle that does not open (a damaged disk) is skipped and counted.
+that no nonce is. A tail that does not open is torn: it is what a kill left, and reading ends before it. What does not
+open in the middle (a damaged disk) is skipped and counted: wherever a later block begins, it is found, since only a
+block that was written here opens.
 
 Not here: what events mean (`events.py`, `call.py`), where files lie (`actors/spool.py`), any codec.
 """
@@ -54,6 +55,19 @@ ROW_CUT: Final = 2  # was longer than its row: the rest is lost, and counted
 _FILE_HEAD = struct.Struct("<8s16sH")
 _BLOCK_HEAD = struct.Struct("<II")
 _INNER = struct.Struct("<BxHIqq")
+_LEAST_SEALED_BYTES: Final = _INNER.size + TAG_BYTES
+_LEAST_BLOCK_BYTES: Final = _BLOCK_HEAD.size + _LEAST_SEALED_BYTES
+
+# The search for the next block behind damage. It is near as a rule: windows begin small and double up to the largest.
+_FIRST_WINDOW_BYTES: Final = 4096
+_WINDOW_BYTES: Final = 256 * 2**10
+# A full disk uses up numbers: two days of it. Nearer bounds would find fewer false heads: there is one a MiB now.
+_MOST_AHEAD: Final = 1_000_000
+# What may be deciphered in vain: so much at first, and so much more with each byte searched (noise needs a quarter of
+# that, by the mean). A try costs as much as this many bytes, and its own.
+_ALLOWANCE_BYTES: Final = 64 * 2**20
+_TRIED_A_BYTE: Final = 32
+_TRY_BYTES: Final = 16 * 2**10
 
 # PyDLL keeps the GIL. A call that gives it up waits a whole switch interval for a busy thread to hand it back.
 _libc = ctypes.PyDLL(None, use_errno=True)
@@ -195,8 +209,8 @@ class JournalReader:
     """Reads a journal's blocks in order, with the archive's private key.
 
     Raises `JournalError` when the file does not begin as a journal, `KeyRefused` when another key sealed it.
-    After iteration `torn_bytes` says how much of the tail did not make a whole block, `damaged_blocks` how many whole
-    ones before it would not open.
+    After iteration `torn_bytes` says how much of the tail did not make a whole block; `damaged_bytes` how much did not
+    before the last one that opened, and `damaged_blocks` how many were lost there, as far as their numbers tell.
     """
 
     def __init__(self, file: BinaryIO, private_key: X25519PrivateKey) -> None:
@@ -213,33 +227,63 @@ class JournalReader:
         self.owner = UUID(bytes=owner)
         self._cipher = AESGCM(unwrap(wrapped, private_key, owner))
         self._start = file.tell()
+        self._allowance = 0
         self.torn_bytes = 0
         self.damaged_blocks = 0
+        self.damaged_bytes = 0
 
     def __iter__(self) -> Iterator[Block]:
-        """The blocks from the first; each call starts again, so a journal can be read twice."""
-        good, last, skipped = self._start, 0, 0
-        self.damaged_blocks = 0
-        self._file.seek(good)
-        while (sealed := self._next(last)) is not None:
-            block = self._open(*sealed)
+        """The blocks from the first to the end that the file has now; each call starts again."""
+        good, last = self._start, 0
+        end = self._file.seek(0, os.SEEK_END)
+        self.damaged_blocks = self.damaged_bytes = 0
+        self._allowance = _ALLOWANCE_BYTES
+        while good < end:
+            place, block = good, self._read(good, last, end)
             if block is None:
-                skipped += 1
-                continue
-            self.damaged_blocks += skipped
-            good, last, skipped = self._file.tell(), block.number, 0
+                found = self._search(good + 1, last, end)
+                if found is None:
+                    break
+                place, block = found
+                lost = min(block.number - last - 1, (place - good) // _LEAST_BLOCK_BYTES)
+                self.damaged_blocks += max(1, lost)
+                self.damaged_bytes += place - good
+            good, last = place + _LEAST_BLOCK_BYTES + len(block.payload), block.number
             yield block
-        self.torn_bytes = self._file.seek(0, os.SEEK_END) - good
+        self.torn_bytes = end - good
 
-    def _next(self, last: int) -> tuple[int, bytes] | None:
+    def _read(self, place: int, last: int, end: int) -> Block | None:
+        """The block that begins at this place; None where none does."""
+        self._file.seek(place)
         head = self._file.read(_BLOCK_HEAD.size)
         if len(head) < _BLOCK_HEAD.size:
             return None
         length, number = _BLOCK_HEAD.unpack(head)
-        if number <= last or not TAG_BYTES + _INNER.size <= length <= MAX_BLOCK_BYTES:
+        if number <= last or not _LEAST_SEALED_BYTES <= length <= min(MAX_BLOCK_BYTES, end - place - len(head)):
             return None
         sealed = self._file.read(length)
-        return (number, sealed) if len(sealed) == length else None
+        return self._open(number, sealed) if len(sealed) == length else None
+
+    def _search(self, place: int, last: int, end: int) -> tuple[int, Block] | None:
+        """The next block behind damage, and where it begins. What looks like a head is one if its block opens.
+
+        Tries are bounded by the bytes searched, so that a file made of heads takes no minutes.
+        """
+        window = _FIRST_WINDOW_BYTES
+        while end - place >= _LEAST_BLOCK_BYTES:
+            self._file.seek(place)
+            data = self._file.read(min(window + _BLOCK_HEAD.size - 1, end - place))
+            if len(data) < _LEAST_BLOCK_BYTES:  # its writer cut it meanwhile
+                break
+            self._allowance += window * _TRIED_A_BYTE
+            for offset, cost in _heads(data, last, end - place, self._allowance):
+                self._allowance -= cost
+                block = self._read(place + offset, last, end)
+                if block is not None:
+                    return place + offset, block
+            place += window
+            window = min(2 * window, _WINDOW_BYTES)
+        return None
 
     def _open(self, number: int, sealed: bytes) -> Block | None:
         try:
@@ -250,6 +294,27 @@ class JournalReader:
             return None
         kind, rows, event_number, realtime_ns, monotonic_ns = _INNER.unpack_from(opened)
         return Block(number, _KINDS[kind], rows, event_number, realtime_ns, monotonic_ns, opened[_INNER.size :])
+
+
+def _heads(data: bytes, last: int, room: int, allowance: int) -> Iterator[tuple[int, int]]:
+    """Offsets that a block's head may have in `data`, and what each costs to try: the first that are allowed together.
+
+    `room` is the bytes from the beginning of `data` to the file's end.
+    """
+    offsets, lengths = [], []
+    for shift in range(4):
+        words = np.frombuffer(data, "<u4", (len(data) - shift) // 4, shift)
+        length, number = words[:-1], words[1:]
+        likely = (number > last) & (number <= last + _MOST_AHEAD)
+        rows = np.flatnonzero(likely & (length >= _LEAST_SEALED_BYTES) & (length <= MAX_BLOCK_BYTES))
+        offsets.append(rows * 4 + shift)
+        lengths.append(length[rows].astype(np.int64))
+    offset_of, length_of = np.concatenate(offsets), np.concatenate(lengths)
+    order = np.argsort(offset_of)
+    order = order[offset_of[order] + _BLOCK_HEAD.size + length_of[order] <= room]
+    costs = length_of[order] + _TRY_BYTES
+    allowed = int(np.searchsorted(np.cumsum(costs), allowance, "right"))
+    return zip(offset_of[order[:allowed]].tolist(), costs[:allowed].tolist(), strict=True)
 
 
 __all__ = [

@@ -1,11 +1,16 @@
 """The journal on disk: what was appended is read, a torn tail is cut, damage is skipped, a full disk leaves no mark."""
 
+import io
 import os
+import struct
+from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 from uuid import UUID
 
 import numpy as np
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,6 +21,14 @@ from engine.keys import KeyRefused, archive_private_key, public_bytes
 CALL = UUID(int=7)
 PRIVATE = archive_private_key(b"m" * 32)
 PUBLIC = public_bytes(PRIVATE)
+
+
+@dataclass(frozen=True, slots=True)
+class LongJournal:
+    """A journal's bytes, and where each block begins and ends."""
+
+    content: bytes
+    spans: list[tuple[int, int]]
 
 
 def write(path: Path, blocks: list[tuple[Kind, list[bytes]]]) -> None:
@@ -90,7 +103,112 @@ def test_a_damaged_block_is_skipped_and_counted(tmp_path: Path) -> None:
     path.write_bytes(data)
     found, reader = read(path)
     assert [block.payload[0] for block in found] == [0, 1, 3, 4]
-    assert (reader.damaged_blocks, reader.torn_bytes) == (1, 0)
+    assert (reader.damaged_blocks, reader.damaged_bytes, reader.torn_bytes) == (1, 88, 0)
+
+
+@pytest.fixture(scope="module")
+def long_journal(tmp_path_factory: pytest.TempPathFactory) -> LongJournal:
+    """Thirty blocks of 50 to some thousand bytes."""
+    path = tmp_path_factory.mktemp("journal") / "journal"
+    sizes = [(7 * number * number) % 1400 for number in range(30)]
+    written = [(Kind.PACKETS if size % 3 else Kind.EVENT, [bytes([size % 256]) * size] * 2) for size in sizes]
+    write(path, written)
+    with path.open("rb") as file:
+        reader = JournalReader(file, PRIVATE)
+        starts, end = [file.tell()], path.stat().st_size
+        for block in reader:
+            starts.append(starts[-1] + 48 + len(block.payload))
+    assert starts.pop() == end
+    return LongJournal(path.read_bytes(), list(zip(starts, [*starts[1:], end], strict=True)))
+
+
+# Noise, zeros, and what looks like heads of blocks: the last are tried and do not open.
+junk = st.one_of(
+    st.binary(min_size=1, max_size=300),
+    st.builds(bytes, st.integers(1, 5000)),
+    st.builds(lambda seed, size: Random(seed).randbytes(size), st.integers(), st.integers(1, 5000)),
+    st.lists(st.tuples(st.integers(40, 3000), st.integers(1, 40)), min_size=1, max_size=600).map(
+        lambda heads: b"".join(struct.pack("<II", *head) for head in heads)
+    ),
+)
+
+
+@given(st.data(), junk)
+def test_every_block_that_was_not_touched_is_read(long_journal: LongJournal, data: st.DataObject, over: bytes) -> None:
+    whole, spans = long_journal.content, long_journal.spans
+    place = data.draw(st.integers(spans[0][0], len(whole) - 1))
+    damaged = (whole[:place] + over + whole[place + len(over) :])[: len(whole)]
+    reader = JournalReader(io.BytesIO(damaged), PRIVATE)
+    found = [block.number for block in reader]
+    untouched = [number for number, (start, end) in enumerate(spans, 1) if damaged[start:end] == whole[start:end]]
+    assert found == untouched
+    end = spans[untouched[-1] - 1][1] if untouched else spans[0][0]
+    assert reader.torn_bytes == len(whole) - end
+    assert reader.damaged_bytes == end - spans[0][0] - sum(spans[n - 1][1] - spans[n - 1][0] for n in untouched)
+    assert reader.damaged_blocks == (untouched[-1] - len(untouched) if untouched else 0)
+
+
+@given(st.data(), junk)
+def test_bytes_that_are_lost_or_new_cost_no_block_behind_them(
+    long_journal: LongJournal, data: st.DataObject, new: bytes
+) -> None:
+    whole, spans = long_journal.content, long_journal.spans
+    place = data.draw(st.integers(spans[0][0], len(whole)))
+    behind = place + data.draw(st.integers(0, 5000))
+    reader = JournalReader(io.BytesIO(whole[:place] + new + whole[behind:]), PRIVATE)
+    found = [block.number for block in reader]
+    assert found == sorted(found)
+    assert {number for number, (start, end) in enumerate(spans, 1) if end <= place or start >= behind} <= set(found)
+
+
+def test_numbers_that_were_used_up_by_a_full_disk_are_no_damage(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    writer = JournalWriter(str(path), CALL, PUBLIC)
+    writer.append_event(1, b"before", 1, 1)
+    writer._number += 5_000_000
+    writer.append_event(2, b"after", 2, 2)
+    writer.close()
+    found, reader = read(path)
+    assert [block.payload for block in found] == [b"before", b"after"]
+    assert (reader.damaged_blocks, reader.damaged_bytes, reader.torn_bytes) == (0, 0, 0)
+
+
+class Counting:
+    """Stands for the cipher, and counts what it is given."""
+
+    def __init__(self, cipher: AESGCM) -> None:
+        self._cipher = cipher
+        self.tries = 0
+        self.bytes = 0
+
+    def decrypt(self, nonce: bytes, data: bytes, associated_data: bytes) -> bytes:
+        self.tries += 1
+        self.bytes += len(data)
+        return self._cipher.decrypt(nonce, data, associated_data)
+
+
+@pytest.mark.parametrize("length", [40, 100_000, 4 * 2**20])
+def test_a_file_made_of_heads_is_tried_in_bounds(tmp_path: Path, length: int) -> None:
+    path = tmp_path / "journal"
+    write(path, [(Kind.EVENT, [b"first"]), (Kind.EVENT, [b"last"])])
+    whole = path.read_bytes()
+    filling = 8 * 2**20
+    crafted = whole[:-52] + struct.pack("<II", length, 2) * (filling // 8) + bytes(300_000) + whole[-52:]
+    reader = JournalReader(io.BytesIO(crafted), PRIVATE)
+    reader._cipher = counting = Counting(reader._cipher)  # type: ignore[assignment]  # has what the reader calls
+    assert [block.payload for block in reader] == [b"first", b"last"]
+    assert reader.damaged_bytes == filling + 300_000
+    bound = 64 * 2**20 + 32 * (filling + 2**20)
+    assert bound // 4 < counting.bytes + 16_384 * counting.tries <= bound
+
+
+def test_zeros_are_searched_without_a_try(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    write(path, [(Kind.EVENT, [b"first"])])
+    reader = JournalReader(io.BytesIO(path.read_bytes() + bytes(2**20)), PRIVATE)
+    reader._cipher = counting = Counting(reader._cipher)  # type: ignore[assignment]  # has what the reader calls
+    assert [block.payload for block in reader] == [b"first"]
+    assert (counting.tries, reader.torn_bytes, reader.damaged_blocks) == (1, 2**20, 0)
 
 
 def test_a_journal_can_be_read_twice(tmp_path: Path) -> None:
