@@ -166,15 +166,18 @@ class Session:
         return await self.request("OPTIONS")
 
     async def bye(self) -> None:
-        """Ends the call; its media stops first. A recorder that knows the call no more (481) does not mind.
+        """Ends the call; its media stops first.
 
-        Errors: `NoAnswer`, `Refused`.
+        Errors: `NoAnswer`, `Refused`, and `Ended` where the recorder no longer knew the call (481): it was started
+        anew, and what it recorded ends there.
         """
         if self.ending is not None:
             return
         self._end("bye", "")
         response = await self._agent.request(self._dialog.request("BYE"))
-        if not response.is_success and response.status not in (408, 481):
+        if response.status == 481:
+            raise Ended(f"The recorder no longer knew the call: {response.status} {response.reason}.")
+        if not response.is_success:
             raise Refused("the BYE", response)
 
     def hang_up(self) -> None:

@@ -73,10 +73,9 @@ def read_clip(path: Path) -> Clip:
         if samples is None:
             samples = _read_any(path)
     except OSError as error:
-        # PyAV's errors are OSErrors too, where they have a number.
         raise WrongUsage(f"The audio file {path} cannot be read: {error.strerror or error}.") from error
-    except (ValueError, EOFError) as error:
-        raise WrongUsage(f"The audio file {path} cannot be read: {error}.") from error
+    except ValueError as error:
+        raise WrongUsage(f"{path} is no audio file that can be read.") from error
     if not len(samples):
         raise WrongUsage(f"The audio file {path} is empty.")
     return Clip(samples)
@@ -94,14 +93,20 @@ def _read_plain(path: Path) -> Samples | None:
 
 
 def _read_any(path: Path) -> Samples:
+    """The samples of any other file. Errors: OSError, ValueError."""
     # PyAV takes a quarter of a second to load, which a call of two tones need not wait for.
     import av
 
     resampler = av.AudioResampler(format="s16", layout="mono", rate=RATE_HZ)
     pieces: list[Samples] = []
-    with av.open(str(path)) as container:
-        if not container.streams.audio:
-            raise ValueError("it holds no audio")
-        for frame in (*container.decode(audio=0), None):
-            pieces += [each.to_ndarray()[0] for each in resampler.resample(frame)]
+    try:
+        with av.open(str(path)) as container:
+            if not container.streams.audio:
+                raise ValueError("it holds no audio")
+            for frame in (*container.decode(audio=0), None):
+                pieces += [each.to_ndarray()[0] for each in resampler.resample(frame)]
+    except av.FFmpegError as error:
+        if isinstance(error, OSError):
+            raise
+        raise ValueError(f"FFmpeg cannot decode it: {error}") from error
     return np.concatenate(pieces) if pieces else np.zeros(0, np.int16)

@@ -235,6 +235,16 @@ async def test_a_call_that_the_recorder_does_not_know_is_over() -> None:
                 await session.dtmf("1")
 
 
+async def test_a_goodbye_to_a_recorder_that_knows_the_call_no_more_ends_it_all_the_same() -> None:
+    with trio.fail_after(LIMIT_S):
+        async with open_recorder() as recorder, open_dialer(recorder.target) as dialer:
+            session = await dialer.call()
+            recorder.status_of = lambda request: 481
+            with pytest.raises(Ended, match=r"^The recorder no longer knew the call: 481 "):
+                await session.bye()
+            assert (session.status, session.ending, dialer.sessions) == ("ended", "bye", ())
+
+
 async def test_nobody_at_the_port_is_told_at_once() -> None:
     with trio.fail_after(LIMIT_S):
         async with open_recorder() as recorder:

@@ -236,6 +236,25 @@ async def test_a_call_that_the_recorder_ends_is_told(autojump_clock: trio.testin
     assert dict(tally.faults) == {"The recorder ended the call.": 1}
 
 
+@pytest.mark.parametrize(
+    ("status", "sentence"),
+    [
+        (481, "The recorder no longer knew the call: 481 Call/Transaction Does Not Exist."),
+        (408, "The recorder refused the BYE: 408 Request Timeout."),
+        (500, "The recorder refused the BYE: 500 Server Internal Error."),
+    ],
+)
+async def test_a_refused_goodbye_is_told(autojump_clock: trio.testing.MockClock, status: int, sentence: str) -> None:
+    """A recorder that was killed in mid-call and started again: the rest of the call is lost."""
+    async with open_recorder() as recorder:
+        recorder.status_of = lambda request: status if request.method == "BYE" else 200
+        campaign = Campaign(recorder.target, plan=Plan(1))
+        tally = Tally()
+        await dial_all(campaign, tally, trio.CancelScope())
+    assert dict(tally.faults) == {sentence: 1}
+    assert not tally.went_well(campaign)
+
+
 async def test_stopping_ends_the_calls_that_are_up(autojump_clock: trio.testing.MockClock) -> None:
     async with open_recorder() as recorder, trio.open_nursery() as nursery:
         stop, tally = trio.CancelScope(), Tally()

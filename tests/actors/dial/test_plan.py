@@ -169,8 +169,24 @@ def test_compressed_audio_is_converted(tmp_path: Path) -> None:
 def test_a_file_that_is_no_audio_is_a_sentence(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "a.wav"
     path.write_bytes(content)
-    with pytest.raises(WrongUsage, match=r"The audio file .*a\.wav"):
+    with pytest.raises(WrongUsage) as caught:
         read_clip(path)
+    assert str(caught.value) == f"{path} is no audio file that can be read."
+
+
+def test_a_file_without_audio_is_a_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    with av.open(str(path), "w", format="image2") as container:
+        stream = container.add_stream("png", rate=1, width=8, height=8, pix_fmt="rgb24")
+        for each in (av.VideoFrame.from_ndarray(np.zeros((8, 8, 3), np.uint8), format="rgb24"), None):
+            container.mux(stream.encode(each))
+    with pytest.raises(WrongUsage, match=r"a\.png is no audio file that can be read\."):
+        read_clip(path)
+
+
+def test_a_file_that_cannot_be_opened_says_why(tmp_path: Path) -> None:
+    with pytest.raises(WrongUsage, match=r"The audio file .* cannot be read: Is a directory\."):
+        read_clip(tmp_path)
 
 
 def test_an_empty_wav_is_a_sentence(tmp_path: Path) -> None:
