@@ -15,7 +15,7 @@ from typing import Final, Literal
 import msgspec
 
 from archive.encode import AudioFormat, Encoding
-from archive.render import PauseMap, PausePolicy
+from archive.render import PauseMap, PausePolicy, samples_at
 from archive.survey import Survey, SurveyedStream
 from engine.call import CallState, PauseSpan
 from engine.events import (
@@ -198,7 +198,7 @@ def describe(
     state, rate_hz = surveyed.state, surveyed.rate_hz
 
     def in_file(position_ns: int) -> float:
-        return _seconds(position_ns) if rate_hz == 0 else pauses.in_file(position_ns * rate_hz // SECOND_NS) / rate_hz
+        return pauses.in_file(samples_at(position_ns, rate_hz)) / rate_hz if rate_hz else _seconds(position_ns)
 
     sides = {s.index: s.agreed.side if s.agreed is not None else "both" for s in surveyed.streams}
     warnings = list(surveyed.warnings)

@@ -34,6 +34,11 @@ TONE_PEAK: Final = round(32767 * 10 ** (-30 / 20))
 Samples = NDArray[np.int16]
 
 
+def samples_at(position_ns: int, rate_hz: int) -> int:
+    """The sample at a position on the call's clock: the nearest."""
+    return round(position_ns * rate_hz / SECOND_NS)
+
+
 @dataclass(frozen=True, slots=True)
 class PauseMap:
     """Pauses in samples of the recording, and where positions lie once they are skipped. `spans` are (start, end)."""
@@ -106,7 +111,7 @@ class Renderer:
         self.late = sum(track.late for track in self._tracks.values())
 
     def _samples(self, position_ns: int) -> int:
-        return round(position_ns * self.rate_hz / SECOND_NS)
+        return samples_at(position_ns, self.rate_hz)
 
     def _flush(self, until: int, go_on: Callable[[], None]) -> Iterator[Samples]:
         step = self._samples(STEP_NS)

@@ -33,6 +33,7 @@ from actors.spool import JOURNAL, Lock, Spool
 from archive.encode import AudioFormat, Encoding
 from archive.finish import RECORDINGS, Abandoned, Recipe, Recording, Step, Stuck, finish
 from archive.render import PausePolicy
+from archive.survey import damage
 from engine.keys import KeyRefused
 from engine.timeline import SECOND_NS
 
@@ -201,6 +202,9 @@ class _Archive:
             log.error("call_stuck", call=name, folder=str(outcome.folder), reason=outcome.reason)
         elif outcome is not None:
             manifest = outcome.manifest
+            journal = manifest.journal
+            for sentence in damage(journal.torn_bytes, journal.damaged_blocks):
+                log.warning("journal_damaged", call=name, reason=sentence)
             log.info(
                 "call_finished",
                 call=name,

@@ -19,6 +19,8 @@ from engine.timeline import MAX_SOURCES, Packets, StreamClock, Timeline
 
 # Keys that a person can press in a day; a stream that says more than that is forged.
 MAX_DIGITS: Final = 20_000
+# A kill tears one visit at most: 200 ms of two G.711 streams, sealed, are 4 to 6 kB.
+VISIT_BYTES: Final = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,19 @@ class Survey:
     def rate_hz(self) -> int:
         """Samples a second of the recording: those of its best stream; 0 where there is no audio."""
         return max((s.rate_hz for s in self.streams), default=0)
+
+
+def damage(torn_bytes: int, damaged_blocks: int) -> tuple[str, ...]:
+    """What is wrong with a journal beyond what a kill leaves behind, in sentences."""
+    sentences = []
+    if torn_bytes > VISIT_BYTES:
+        sentences.append(
+            f"The journal's last {torn_bytes} bytes could not be opened, more than a kill leaves behind: "
+            "what they held is not in the recording."
+        )
+    if damaged_blocks:
+        sentences.append(f"Damaged blocks of the journal, which could not be opened: {damaged_blocks}.")
+    return tuple(sentences)
 
 
 def survey(call: CallFile, go_on: Callable[[], None] = lambda: None) -> Survey:
@@ -194,8 +209,7 @@ class _Surveyor:
             self._warn_of(stream, timeline)
         if self._sorter.malformed:
             self.warn(f"Packets that were no RTP: {self._sorter.malformed}.")
-        if damaged_blocks:
-            self.warn(f"Damaged blocks of the journal, which could not be opened: {damaged_blocks}.")
+        self._warnings += damage(torn_bytes, damaged_blocks)
         return Survey(
             state,
             tuple(self._events),

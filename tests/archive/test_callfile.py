@@ -24,7 +24,9 @@ from tests.archive.calls import (
     Script,
     Sent,
     instant,
+    packetize,
     stream,
+    tone,
     two_tones,
 )
 
@@ -66,6 +68,29 @@ def test_a_torn_tail_is_cut_and_told(tmp_path):
     assert surveyed.torn_bytes > 0
     assert surveyed.state.ended is None
     assert surveyed.length_ns == 3 * SECOND
+    assert surveyed.warnings == ()  # what a kill leaves
+
+
+def test_a_tail_that_no_kill_leaves_is_warned_of(tmp_path):
+    data = bytearray(written(two_tones(3), tmp_path))
+    whole = len(data)
+    for at in range(whole - 10_000, whole):
+        data[at] ^= 1
+    surveyed = survey(opened(bytes(data)))
+    assert 10_000 <= surveyed.torn_bytes < 15_000
+    assert surveyed.warnings == (
+        f"The journal's last {surveyed.torn_bytes} bytes could not be opened, more than a kill leaves behind: "
+        "what they held is not in the recording.",
+    )
+
+
+def test_a_visit_cut_anywhere_is_what_a_kill_leaves(tmp_path):
+    """Two streams of the shortest packets in use, in 200 ms: the longest block that a kill tears."""
+    script = Script([one for i in (0, 1) for one in packetize(tone(440, 0.2), i, ptime_ms=5)])
+    data = written(script, tmp_path)
+    surveyed = survey(opened(data[:-1]))
+    assert surveyed.torn_bytes > 5000
+    assert surveyed.warnings == ()
 
 
 def test_a_damaged_block_is_told(tmp_path):

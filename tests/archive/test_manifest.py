@@ -3,6 +3,7 @@
 import io
 
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -105,6 +106,21 @@ def test_positions_move_in_the_file_where_a_pause_is_skipped(tmp_path):
     (tmp_path / "journal").unlink()
     manifest = described(told(), tmp_path, "silence")
     assert manifest.digits[0].position_s == pytest.approx(manifest.digits[0].file_s, abs=1e-3)
+
+
+@pytest.mark.parametrize("off_ns", [-62_499, -1, 0, 1, 62_499, 62_501, 124_999])
+def test_a_pause_lies_in_the_manifest_where_it_lies_in_the_file(tmp_path, off_ns):
+    """At 8 kHz a sample is 125,000 ns long: positions between two belong to the nearest, in both."""
+    script = Script(packetize(np.full(3 * 8000, 10_000, np.int16), 0), ended_ns=3 * SECOND)
+    script.told = [
+        Paused(at=instant(SECOND + off_ns), holder="person"),
+        Resumed(at=instant(2 * SECOND), holder="person"),
+    ]
+    manifest = described(script, tmp_path)
+    call = CallFile(io.BytesIO((tmp_path / "journal").read_bytes()), PRIVATE_KEY)
+    caller = np.concatenate(list(Renderer(survey(call), "silence").chunks(call)))[:, 0]
+    silent_from = np.flatnonzero(caller[:12_000])[-1] + 1
+    assert manifest.pauses[0].file_s * 8000 == pytest.approx(silent_from, abs=1e-6)
 
 
 def test_a_call_without_end_was_interrupted(tmp_path):

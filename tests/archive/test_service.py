@@ -193,6 +193,23 @@ def test_a_call_of_another_key_waits_and_is_finished_once_the_key_is_right(tmp_p
     assert len(manifests(tmp_path)) == 2
 
 
+def test_a_damaged_journal_is_told_and_what_is_left_of_it_finished(tmp_path):
+    journal = two_tones(3).finished(tmp_path) / "journal"
+    data = bytearray(journal.read_bytes())
+    data[len(data) // 3] ^= 1
+    data[-9000:] = bytes(9000)
+    journal.write_bytes(data)
+    with archive(tmp_path) as process:
+        process.wait_for("call_finished")
+        assert process.stop() == 0
+    tail, block = [line for line in process.log if line["event"] == "journal_damaged"]
+    assert (tail["call"], block["call"]) == (NAME, NAME)
+    assert "bytes could not be opened" in tail["reason"]
+    assert block["reason"] == "Damaged blocks of the journal, which could not be opened: 1."
+    (manifest,) = manifests(tmp_path)
+    assert {tail["reason"], block["reason"]} <= set(read_manifest(manifest.read_bytes()).warnings)
+
+
 def test_retries_grow_apart_up_to_ten_minutes():
     waits = [retry_after_s(failures) for failures in range(1, 50)]
     assert waits[:4] == [5, 10, 20, 40]
