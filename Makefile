@@ -21,11 +21,13 @@ $(VENV)/.installed: pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "There is no $(PYTHON) here. Install Python 3.11 or newer (Debian: apt install python3-venv), or name it: make install PYTHON=python3.12" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Earshot needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version). Name another one: make install PYTHON=python3.12" >&2; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "$(PYTHON) lacks its venv module. Debian and Ubuntu keep it in a package of its own: apt install python3-venv" >&2; exit 1; }
+	@echo "Installing Earshot into $(VENV); this takes half a minute or so."
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-input --editable .
 	@touch $@
 
 $(VENV)/.installed-for-development: $(VENV)/.installed
+	@echo "Installing what tests and checks need."
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-input --editable '.[dev]'
 	@touch $@
 
