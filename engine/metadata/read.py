@@ -34,13 +34,17 @@ from engine.metadata.model import (
 
 RFC7865_NAMESPACE = "urn:ietf:params:xml:ns:recording:1"
 
+MOST_OF_A_KIND = 200
+"""Participants, streams and so on in one document; the largest conference of a phone system has some dozens."""
+
 _ROOTS = ("recording", "recording_metadata")
 
 
 def read(document: bytes) -> Metadata:
     """Read one document of recording metadata.
 
-    Errors: RemoteProtocolError where it is too large, is no XML, declares a document type, or is not metadata.
+    Errors: RemoteProtocolError where it is too large, is no XML, declares a document type, is not metadata, or has more
+    than `MOST_OF_A_KIND` of anything but extensions.
     """
     root = parse(document)
     if root.key not in _ROOTS:
@@ -48,6 +52,7 @@ def read(document: bytes) -> Metadata:
     reading = _Reading()
     for element in root.children:
         reading.take(element)
+    reading.check()
     return Metadata(
         generation="rfc7865" if root.namespace == RFC7865_NAMESPACE else "draft",
         data_mode=reading.data_mode,
@@ -104,6 +109,21 @@ class _Reading:
                 self._keep_others(element, id, "associate-time", "disassociate-time", "send", "recv")
             case _:
                 self._keep(element, "")
+
+    def check(self) -> None:
+        """Errors: RemoteProtocolError where there is too much of a kind."""
+        counts = {
+            "groups": len(self.groups),
+            "sessions": len(self.sessions),
+            "participants": len(self.participants),
+            "streams": len(self.streams),
+            "recording associations": len(self.session_recordings),
+            "session associations": len(self.participant_sessions),
+            "stream associations": len(self.participant_streams),
+        }
+        for kind, count in counts.items():
+            if count > MOST_OF_A_KIND:
+                raise RemoteProtocolError(f"The metadata has {count} {kind}; {MOST_OF_A_KIND} are read at most.")
 
     def _group(self, element: Element) -> None:
         id = element.first_attribute("group_id", "id")

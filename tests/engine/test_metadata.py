@@ -29,6 +29,7 @@ from engine.metadata import (
     write,
 )
 from engine.metadata.document import MAX_DEPTH, MAX_DOCUMENT_BYTES
+from engine.metadata.read import MOST_OF_A_KIND
 from tests.engine import dialects
 
 T1, T2 = Moment("2026-11-02T09:00:01Z"), Moment("2026-11-02T09:05:00+0000")
@@ -189,6 +190,28 @@ def test_names_are_read_whatever_encoding_is_declared(encoding: str) -> None:
 def test_what_is_no_metadata_is_refused(document: bytes) -> None:
     with pytest.raises(RemoteProtocolError):
         read(document)
+
+
+@pytest.mark.parametrize(
+    ("element", "kind"),
+    [
+        ('<group group_id="{}"/>', "groups"),
+        ('<session session_id="{}"/>', "sessions"),
+        ('<participant participant_id="{}"/>', "participants"),
+        ('<participant id="1" session="{}"/>', "participants"),
+        ('<stream stream_id="{}"/>', "streams"),
+        ('<sessionrecordingassoc session_id="{}"/>', "recording associations"),
+        ('<participantsessionassoc participant_id="{}"/>', "session associations"),
+        ('<participantstreamassoc participant_id="{}"/>', "stream associations"),
+    ],
+)
+def test_as_many_of_a_kind_as_no_call_has_are_refused(element: str, kind: str) -> None:
+    def document(count: int) -> bytes:
+        return f"<recording>{''.join(element.format(n) for n in range(count))}</recording>".encode()
+
+    read(document(MOST_OF_A_KIND))
+    with pytest.raises(RemoteProtocolError, match=f"has 201 {kind}; 200 are read at most"):
+        read(document(MOST_OF_A_KIND + 1))
 
 
 def test_an_extension_far_into_a_long_document_is_still_cut_out_exactly() -> None:
