@@ -2,11 +2,13 @@
 
 Ports come in pairs (RTP even, RTCP the next one: RFC 3550 section 11). A call's pairs lie side by side, because some
 senders reach a second stream only so. A pair that was given back rests before it is used again, so that a late packet
-of one call cannot reach another.
+of one call does not reach another; where only resting pairs are left, a call is worth more than the rest of one.
 """
 
 from math import inf
 from typing import Final
+
+import numpy as np
 
 COOL_DOWN_S: Final = 30.0
 
@@ -16,33 +18,36 @@ class PortPool:
 
     def __init__(self, first: int, last: int) -> None:
         self._first = first
-        self._free_at = [-inf] * ((last - first + 1) // 2)
+        self._rested_at = np.full((last - first + 1) // 2, -inf)  # (pairs,) float64, s; inf: in use
         self._cursor = 0
 
     @property
     def pairs(self) -> int:
         """How many pairs there are, used or not."""
-        return len(self._free_at)
+        return len(self._rested_at)
 
     def take(self, count: int, now_s: float) -> int | None:
-        """The first RTP port of `count` neighbouring pairs, or None where none are free and rested.
+        """The first RTP port of `count` neighbouring pairs, or None where so many are free nowhere.
 
-        Goes round the range, so that a pair rests as long as it can.
+        Goes round the range, so that a pair rests as long as it can; past that, takes those that rested the longest.
         """
-        run = 0
-        for step in range(len(self._free_at) + count):
-            place = (self._cursor + step) % len(self._free_at)
-            if place == 0:
-                run = 0
-            run = run + 1 if self._free_at[place] <= now_s else 0
-            if run == count:
-                start = place - count + 1
-                for taken in range(start, place + 1):
-                    self._free_at[taken] = inf
-                self._cursor = place + 1
-                return self._first + 2 * start
-        return None
+        starts = self.pairs - count + 1
+        if starts < 1:
+            return None
+        rested_at = self._rested_at[:starts].copy()  # of the run that begins there
+        for place in range(1, count):
+            np.maximum(rested_at, self._rested_at[place : place + starts], out=rested_at)
+        rested = np.flatnonzero(rested_at <= now_s)
+        if len(rested):
+            start = int(rested[np.searchsorted(rested, self._cursor) % len(rested)])
+        else:
+            start = int(rested_at.argmin())
+            if rested_at[start] == inf:
+                return None
+        self._rested_at[start : start + count] = inf
+        self._cursor = start + count
+        return self._first + 2 * start
 
     def give_back(self, port: int, now_s: float) -> None:
         """This RTP port's pair is used no more."""
-        self._free_at[(port - self._first) // 2] = now_s + COOL_DOWN_S
+        self._rested_at[(port - self._first) // 2] = now_s + COOL_DOWN_S
