@@ -18,6 +18,9 @@ from engine.journal import JournalWriter
 log = structlog.get_logger()
 
 SEGMENT_BYTES: Final = 8 * 2**20
+# Half a GB, some hundred thousand events. Nobody reads them in this release, and the disk is the calls': the oldest go. Nothing is
+# lost with them but the fast path, since journals and manifests hold every event.
+MOST_SEGMENTS: Final = 64
 
 
 class Outbox:
@@ -48,7 +51,17 @@ class Outbox:
     def _current(self) -> JournalWriter:
         if self._segment is None or self._segment.size_bytes >= SEGMENT_BYTES:
             self.close()
+            self._make_room()
             self._last += 1
             path = self._folder / f"{self._last:012d}"
             self._segment = JournalWriter(str(path), UUID(int=self._last), self._public_key)
         return self._segment
+
+    def _make_room(self) -> None:
+        """Delete the oldest segments, as many as are too many with the one that begins."""
+        segments = sorted((path for path in self._folder.iterdir() if path.name.isdigit()), key=lambda p: int(p.name))
+        surplus = segments[: max(0, len(segments) + 1 - MOST_SEGMENTS)]
+        for path in surplus:
+            path.unlink(missing_ok=True)
+        if surplus:
+            log.warning("oldest segments of the outbox deleted unread", segments=len(surplus), kept=MOST_SEGMENTS)
