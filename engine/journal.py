@@ -17,6 +17,7 @@ Not here: what events mean (`events.py`, `call.py`), where files lie (`actors/sp
 """
 
 import ctypes
+import errno
 import os
 import struct
 from collections.abc import Iterator
@@ -70,7 +71,7 @@ _TRIED_A_BYTE: Final = 32
 _TRY_BYTES: Final = 16 * 2**10
 
 # PyDLL keeps the GIL. A call that gives it up waits a whole switch interval for a busy thread to hand it back.
-_libc = ctypes.PyDLL(None, use_errno=True)
+_libc = ctypes.PyDLL(None)
 _write = _libc.write
 _write.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t]
 _write.restype = ctypes.c_ssize_t
@@ -199,10 +200,13 @@ class JournalWriter:
         if written == length:
             self._good_bytes += length
             return
-        code = ctypes.get_errno() if written < 0 else 28  # a short write to a file is a full disk: ENOSPC
-        if written > 0:
-            os.ftruncate(self._fd, self._good_bytes)
-        raise OSError(code, os.strerror(code))
+        if written < 0:
+            written = os.write(self._fd, data)  # says why, and does it where it can be done after all
+        if written == length:
+            self._good_bytes += length
+            return
+        os.ftruncate(self._fd, self._good_bytes)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # a short write to a file is a full disk
 
 
 class JournalReader:
