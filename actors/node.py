@@ -39,6 +39,10 @@ log = structlog.get_logger()
 # A call of two streams: two RTP and two RTCP sockets, and the journal.
 DESCRIPTORS_A_CALL: Final = 5
 DESCRIPTORS_ASIDE: Final = 100
+# What a limit on open files above all limits is taken for: the most that Linux gives a process unless told otherwise.
+DESCRIPTORS_WITHOUT_LIMIT: Final = 2**20
+# Where open files allow fewer calls than this, that is more often an oversight than a decision.
+FEW_CALLS: Final = 1000
 # Threads that need the GIL get it after this; the default of 5 ms would be a quarter of a tick.
 SWITCH_INTERVAL_S: Final = 0.001
 # How long the phone systems have to answer our BYEs when the node stops.
@@ -92,7 +96,7 @@ def run(config: EngineConfig, instruments: Sequence[trio.abc.Instrument] = ()) -
 async def _main(config: EngineConfig, spool: Spool) -> None:
     host, sip_port = config.sip_bind
     ports = MediaPorts(host, *config.rtp_ports)
-    most_calls = _calls_that_fit(config, ports)
+    most_calls = calls_that_fit(config.most_calls, _raised_descriptors(), ports.pairs)
     admission = Admission(config.sip_allow, most_calls, config.least_free_bytes, spool)
     try:
         udp = UdpPort(host, sip_port)
@@ -170,21 +174,46 @@ async def _supervised(name: str, part: Callable[[], Awaitable[None]]) -> None:
     await supervise(part, name=name)
 
 
-def _calls_that_fit(config: EngineConfig, ports: MediaPorts) -> int:
-    """Raise the limit on descriptors as far as it goes, and say how many calls fit."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    by_descriptors = max(0, hard - DESCRIPTORS_ASIDE) // DESCRIPTORS_A_CALL
-    fitting = min(by_descriptors, ports.pairs // 2)
-    if config.most_calls > fitting:
+def calls_that_fit(wanted: int, descriptors: int, pairs: int) -> int:
+    """How many calls of two streams fit into so many descriptors and pairs of RTP ports, `wanted` (0: all) at most.
+
+    Says in the log where that is less than one would think. Errors: `Stopped` where it is none.
+    """
+    by_descriptors, by_ports = max(0, descriptors - DESCRIPTORS_ASIDE) // DESCRIPTORS_A_CALL, pairs // 2
+    fitting = min(by_descriptors, by_ports)
+    advice = "Raise the limit on open files (LimitNOFILE= for systemd, or ulimit -n), or widen EARSHOT_RTP_PORTS."
+    if fitting == 0:
+        raise Stopped(
+            f"Not one call fits: {descriptors} files may be open at once ({DESCRIPTORS_ASIDE} are needed, and "
+            f"{DESCRIPTORS_A_CALL} a call), and EARSHOT_RTP_PORTS holds the ports of {by_ports} calls. {advice}"
+        )
+    if wanted > fitting:
         log.warning(
             "fewer calls fit than EARSHOT_MAX_CALLS",
-            wanted=config.most_calls,
+            wanted=wanted,
             by_descriptors=by_descriptors,
-            by_ports=ports.pairs // 2,
-            advice="Raise the limit on open files (ulimit -n), or widen EARSHOT_RTP_PORTS.",
+            by_ports=by_ports,
+            advice=advice,
         )
-    return min(config.most_calls or fitting, fitting)
+    elif not wanted and by_descriptors < min(by_ports, FEW_CALLS):
+        log.warning(
+            "the limit on open files bounds the calls",
+            descriptors=descriptors,
+            by_descriptors=by_descriptors,
+            by_ports=by_ports,
+            advice="Raise it (LimitNOFILE= for systemd, or ulimit -n), or say with EARSHOT_MAX_CALLS that it is meant.",
+        )
+    return min(wanted or fitting, fitting)
+
+
+def _raised_descriptors() -> int:
+    """Raise the limit on descriptors as far as it goes, and say how many there may be now."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = DESCRIPTORS_WITHOUT_LIMIT if hard == resource.RLIM_INFINITY else hard
+    if soft == resource.RLIM_INFINITY or soft >= most:
+        return most
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    return most
 
 
 async def _collect_when_idle(switchboard: Switchboard) -> None:

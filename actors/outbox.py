@@ -18,8 +18,8 @@ from engine.journal import JournalWriter
 log = structlog.get_logger()
 
 SEGMENT_BYTES: Final = 8 * 2**20
-# Half a GB, some hundred thousand events. Nobody reads them in this release, and the disk is the calls': the oldest go. Nothing is
-# lost with them but the fast path, since journals and manifests hold every event.
+# Half a GB, some hundred thousand events. Nobody reads them in this release, and the disk is for calls: the oldest go.
+# Nothing is lost with them but the fast path, since journals and manifests hold every event.
 MOST_SEGMENTS: Final = 64
 
 
