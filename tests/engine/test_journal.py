@@ -161,6 +161,17 @@ def test_bytes_that_are_lost_or_new_cost_no_block_behind_them(
     assert {number for number, (start, end) in enumerate(spans, 1) if end <= place or start >= behind} <= set(found)
 
 
+def test_a_block_is_found_wherever_the_windows_of_the_search_end(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    write(path, [(Kind.EVENT, [b"first"]), (Kind.EVENT, [b"last"])])
+    whole = path.read_bytes()
+    for window_end in (4096, 4096 + 8192):
+        for damage in range(window_end - 60, window_end + 10):
+            reader = JournalReader(io.BytesIO(whole[:-52] + bytes(damage) + whole[-52:]), PRIVATE)
+            assert [block.payload for block in reader] == [b"first", b"last"]
+            assert (reader.damaged_bytes, reader.torn_bytes) == (damage, 0)
+
+
 def test_numbers_that_were_used_up_by_a_full_disk_are_no_damage(tmp_path: Path) -> None:
     path = tmp_path / "journal"
     writer = JournalWriter(str(path), CALL, PUBLIC)
