@@ -110,6 +110,7 @@ def engine() -> None:
         media_address=settings.media_address,
         grace_s=settings.engine_grace_s,
         most_calls=settings.max_calls,
+        lost_after_s=settings.lost_after_s,
         least_free_bytes=settings.min_free_mb * BYTES_PER_MB,
     )
     try:

@@ -208,6 +208,13 @@ class Settings(BaseSettings):
         ge=0,
         le=86_400,
     )
+    lost_after_s: Seconds = _setting(
+        300,
+        "Seconds without audio or a request after which a phone system is asked whether it still lives. "
+        "A call of one that does not answer ends as lost.",
+        ge=10,
+        le=86_400,
+    )
     archive_grace_s: Seconds = _setting(
         20,
         "Seconds that the archive may go on with the recording in hand after it was asked to stop. What it "
