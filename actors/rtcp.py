@@ -15,7 +15,10 @@ import structlog
 import trio
 
 from actors.clock import instant
+from actors.sip_ports import plain
+from engine.events import Instant
 from engine.journal import ROW_RTCP
+from engine.sweep.slab import SO_TIMESTAMPNS
 
 if TYPE_CHECKING:
     from actors.call import Call
@@ -33,7 +36,11 @@ PACKET_TYPES: Final = range(192, 224)
 # A report comes every few seconds. Feedback is denser, and no phone system needs this much of it.
 MOST_A_SECOND: Final = 20
 _NS_A_PACKET: Final = 1_000_000_000 // MOST_A_SECOND
+# Reports may wait: the kernel notes when they came. A look for each would cost ten times what it is worth.
+LOOK_EVERY_S: Final = 0.25
+CONTROL_BYTES: Final = 128
 _ROW = struct.Struct("<IIHHHH")
+_TIMESPEC = struct.Struct("=qq")
 
 
 class ControlPort:
@@ -89,22 +96,36 @@ class RtcpSet:
                 log.info("RTCP refused", call=str(port.call.id), stream=port.media.index, packets=port.refused)
 
     async def run(self) -> None:
-        """Read what comes, a packet a socket in turn, so that a flood on one starves nobody."""
+        """Read what came since the last look, a packet a socket in turn, so that a flood on one starves nobody."""
         while True:
-            await trio.lowlevel.wait_readable(self._epoll.fileno())
-            now = instant()
-            seconds, nanoseconds = divmod(now.realtime_ns, 1_000_000_000)
-            for fd, _ in self._epoll.poll(0, AT_ONCE):
-                port = self._ports[fd]
-                try:
-                    packet, sender = port.sock.recvfrom(MOST_BYTES)
-                except OSError:  # nothing after all, or an error that reading cleared
-                    continue
-                if port.accepts(packet, sender[0], now.monotonic_ns):
-                    header = _ROW.pack(seconds, nanoseconds, port.media.index, len(packet), ROW_RTCP, 0)
-                    port.call.keep_rtcp(header, packet, now)
-            await trio.lowlevel.checkpoint()
+            await trio.sleep(LOOK_EVERY_S)
+            while len(self._read()) == AT_ONCE:
+                await trio.lowlevel.checkpoint()
+
+    def _read(self) -> list[tuple[int, int]]:
+        ready = self._epoll.poll(0, AT_ONCE)
+        now = instant()
+        for fd, _ in ready:
+            port = self._ports[fd]
+            try:
+                packet, control, _, sender = port.sock.recvmsg(MOST_BYTES, CONTROL_BYTES)
+            except OSError:  # nothing after all, or an error that reading cleared
+                continue
+            if port.accepts(packet, plain(sender[0]), now.monotonic_ns):
+                seconds, nanoseconds = _received_at(control, now)
+                header = _ROW.pack(seconds, nanoseconds, port.media.index, len(packet), ROW_RTCP, 0)
+                port.call.keep_rtcp(header, packet, now)
+        return ready
 
     def close(self) -> None:
         """Close the set."""
         self._epoll.close()
+
+
+def _received_at(control: list[tuple[int, int, bytes]], now: Instant) -> tuple[int, int]:
+    """The kernel's receive time (realtime) in seconds and nanoseconds."""
+    for level, kind, data in control:
+        if (level, kind) == (socket.SOL_SOCKET, SO_TIMESTAMPNS):
+            seconds, nanoseconds = _TIMESPEC.unpack(data)
+            return seconds, nanoseconds
+    return divmod(now.realtime_ns, 1_000_000_000)

@@ -14,6 +14,7 @@ import trio
 
 from engine.errors import RemoteProtocolError
 from engine.sip.framer import PONG, Framer, FramingError, Ping
+from engine.sweep.slab import MAPPED
 
 log = structlog.get_logger()
 
@@ -29,8 +30,6 @@ FIRST_MESSAGE_S: Final = 30.0
 STRANGER_S: Final = 3.0
 ACCEPT_AGAIN_S: Final = 0.1
 BACKLOG: Final = 128
-# How IPv4 addresses look on an IPv6 socket (RFC 4291 section 2.5.5.2).
-MAPPED: Final = "::ffff:"
 # A connection whose peer has stopped sending: how long calls have to answer, and the answers to be sent.
 ANSWER_S: Final = 0.2
 LINGER_S: Final = 1.0

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from engine.sweep.slab import MAPPED
+
 # Packets of one source that make it the source, where it is not the address that the offer named.
 LEARN_AFTER: Final = 4
 # Sources weighed at once while learning; a flood of forged addresses fills no memory.
@@ -62,8 +64,10 @@ class MediaSocket:
 
     def learn(self, source: tuple[str, int], name: bytes) -> None:
         """Listen to `source` alone from now on."""
+        host, port = source
+        mapped = self.sock.family == socket.AF_INET6 and ":" not in host
         try:
-            self.sock.connect(source)
+            self.sock.connect((MAPPED + host if mapped else host, port))
         except OSError:  # an address that we have no route to cannot be connected to, but may still send
             self.candidates = {}
             return

@@ -21,6 +21,8 @@ RECEIVE_FLAGS: Final = socket.MSG_DONTWAIT | socket.MSG_TRUNC
 # One control message with a timespec is 32 bytes; the drop counter, present once something was dropped, 24 more.
 _CONTROL_BYTES: Final = 64
 _CONTROL_WITH_DROPS: Final = 32 + 24
+# How IPv4 addresses look on an IPv6 socket (RFC 4291 section 2.5.5.2).
+MAPPED: Final = "::ffff:"
 _NAME_BYTES: Final = 28  # sockaddr_in6, the longer of the two
 
 
@@ -118,11 +120,15 @@ class Slab:
 
 
 def address_of(name: bytes) -> tuple[str, int] | None:
-    """(host, port) of a sockaddr, or None for a family that is neither IPv4 nor IPv6."""
+    """(host, port) of a sockaddr, or None for a family that is neither IPv4 nor IPv6.
+
+    An IPv4 address that came over an IPv6 socket is an IPv4 address, as it stands in offers.
+    """
     family = int.from_bytes(name[:2], "little")
     port = int.from_bytes(name[2:4], "big")
     if family == socket.AF_INET and len(name) >= 8:
         return socket.inet_ntop(socket.AF_INET, name[4:8]), port
     if family == socket.AF_INET6 and len(name) >= 24:
-        return socket.inet_ntop(socket.AF_INET6, name[8:24]), port
+        host = socket.inet_ntop(socket.AF_INET6, name[8:24])
+        return (host.removeprefix(MAPPED) if "." in host else host), port
     return None

@@ -16,6 +16,7 @@ from actors import call as call_module
 from actors.call import Call, Done, Node
 from actors.clock import instant
 from actors.mailbox import Unanswered
+from actors.rtcp import LOOK_EVERY_S
 from engine.call import AgreeStreams, Begin, CallState, Command, EndCall, Pause, Refusal, Resume, decide, fold
 from engine.events import AnyEvent, Ended, Gap, Instant, Origin, Paused, Resumed, Started
 from engine.journal import JournalWriter
@@ -129,7 +130,9 @@ async def test_an_end_in_a_pause_keeps_nothing_of_it(running: Running, nursery: 
     assert packets == []
 
 
-async def test_rtcp_is_kept_with_its_stream_unless_paused(running: Running, nursery: trio.Nursery) -> None:
+async def test_rtcp_is_kept_with_its_stream_unless_paused(
+    running: Running, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
     nursery.start_soon(running.call.run_supervised)
     nursery.start_soon(running.node.rtcp.run)
     await running.begin()
@@ -138,11 +141,11 @@ async def test_rtcp_is_kept_with_its_stream_unless_paused(running: Running, nurs
     running.tick()  # nobody's reports are kept before the source is known
     report = bytes([0x80, 201, 0, 1]) + bytes(4)
     running.senders[1].sendto(report, ("127.0.0.1", running.pairs[1].port + 1))
-    await trio.testing.wait_all_tasks_blocked(0.02)
+    await trio.sleep(2 * LOOK_EVERY_S)  # the jumping clock looks at once
     assert read_journal(journal_of(running.node, CALL))[1][-1] == report
     await running.ask(Pause("person"))
     running.senders[1].sendto(report, ("127.0.0.1", running.pairs[1].port + 1))
-    await trio.testing.wait_all_tasks_blocked(0.02)
+    await trio.sleep(2 * LOOK_EVERY_S)  # the jumping clock looks at once
     await running.ask(EndCall("normal"))
     _, packets, _ = read_journal(journal_of(running.node, CALL))
     assert packets.count(report) == 1

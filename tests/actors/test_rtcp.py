@@ -8,10 +8,10 @@ from uuid import UUID
 import pytest
 import structlog
 import trio
-from trio.testing import wait_all_tasks_blocked
+from trio.testing import MockClock
 
 from actors.call import Call
-from actors.rtcp import MOST_A_SECOND, ControlPort, RtcpSet
+from actors.rtcp import LOOK_EVERY_S, MOST_A_SECOND, ControlPort, RtcpSet
 from engine.events import Instant
 from engine.journal import ROW_RTCP
 from engine.sweep import MediaSocket
@@ -103,7 +103,9 @@ def test_strangers_use_up_nobodys_allowance(port: ControlPort) -> None:
     assert port.accepts(REPORT, "192.0.2.1", SECOND)
 
 
-async def test_a_socket_is_read_for_its_stream_until_it_is_removed(sock: socket.socket, nursery: trio.Nursery) -> None:
+async def test_a_socket_is_read_for_its_stream_until_it_is_removed(
+    sock: socket.socket, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
     ports, kept, media = RtcpSet(), Kept(), MediaSocket(sock, 3)
     media.expected = (HERE, 1)
     ports.add(sock, cast(Call, kept), media)
@@ -111,11 +113,11 @@ async def test_a_socket_is_read_for_its_stream_until_it_is_removed(sock: socket.
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
         for packet in (REPORT, b"noise", REPORT + b"more"):
             sender.sendto(packet, sock.getsockname())
-        await wait_all_tasks_blocked(0.02)
+        await trio.sleep(2 * LOOK_EVERY_S)  # the jumping clock looks at once
         with structlog.testing.capture_logs() as logged:
             ports.remove(sock)
         sender.sendto(REPORT, sock.getsockname())
-        await wait_all_tasks_blocked(0.02)
+        await trio.sleep(2 * LOOK_EVERY_S)  # the jumping clock looks at once
     assert [packet for _, packet in kept.packets] == [REPORT, REPORT + b"more"]
     assert [header[8:14] for header, _ in kept.packets] == [
         bytes([3, 0, len(p), 0, ROW_RTCP, 0]) for _, p in kept.packets

@@ -356,3 +356,24 @@ def test_a_watched_call_is_visited_at_every_tick(sweep: Sweep) -> None:
     sweep.unwatch(watched.intake)
     for line in lines:
         line.close()
+
+
+def test_an_ipv4_source_of_an_ipv6_socket_is_learned_as_the_offer_names_it(sweep: Sweep) -> None:
+    line = Line(sweep)
+    port = line.media[0].sock.getsockname()[1]
+    line.media[0].sock.close()
+    sock = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    sock.setblocking(False)
+    sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+    sock.bind(("::", port))
+    sweep.detach(line.intake, line.media[0])
+    media = MediaSocket(sock, 0)
+    media.expected = line.senders[0].getsockname()
+    sweep.attach(line.intake, media, time.time())
+    for number in range(2):
+        line.senders[0].sendto(rtp(number), ("127.0.0.1", port))
+        whole_round(sweep)
+    assert media.source == media.expected
+    assert line.kept.packets() == [rtp(0), rtp(1)]
+    sock.close()
+    line.close()
