@@ -147,7 +147,10 @@ class Recorder:
 
     def recorded(self, packets_a_call: int) -> Recorded:
         """What became of the calls that are finished."""
-        manifests = [read_manifest(path.read_bytes()) for path in self._data_dir.glob(f"recordings/**/{MANIFEST_NAME}")]
+        days = [path for path in self._data_dir.glob("recordings/*/*/*") if path.is_dir()]
+        # A folder whose name has a suffix is being made, and may be gone at any moment.
+        calls = [path for day in days for path in day.iterdir() if not path.suffix]
+        manifests = [read_manifest((path / MANIFEST_NAME).read_bytes()) for path in calls]
         missing = sum(packets_a_call - sum(stream.packets for stream in each.streams) for each in manifests)
         return Recorded(len(manifests), missing, len(list((self._data_dir / "spool" / "stuck").iterdir())))
 
