@@ -47,7 +47,7 @@ FEW_CALLS: Final = 1000
 SWITCH_INTERVAL_S: Final = 0.001
 # How long the phone systems have to answer our BYEs when the node stops.
 BYE_S: Final = 0.5
-# The collector: small walks often, none over everything, which would stop the loop for 0.1 s with 1,000 calls. What
+# The collector: small walks often, none over everything, which would stop the loop for longer the more calls run. What
 # lives long is left to reference counts: a call's objects hold each other in no circle once it is sealed.
 GC_THRESHOLDS: Final = (700, 10, 1_000_000)
 IDLE_COLLECTION_S: Final = 60.0

@@ -92,7 +92,7 @@ class Session:
                     participants,
                 )
             )
-        if self._parties is None or offer.metadata is not None:
+        if offer.metadata is not None or any(index not in self._sides for index in self.lines.values()):
             self._find_parties(request)
             commands.append(self._identify(request))
         if offer.sdp is not None:
@@ -105,7 +105,8 @@ class Session:
         """Who talks with whom, and on which side each stream is.
 
         A call keeps the parties and the sides that its first metadata gave it, whoever is transferred later: a channel
-        never changes its side in the middle. Placeholders give way once nobody of them is left.
+        never changes its side in the middle. What the headers alone told gives way to metadata, and placeholders do
+        once others are there instead; metadata in which everybody has left says nothing about who it was.
         """
         lines = sorted(self.lines)
         indexes = [self.lines[line] for line in lines]
@@ -115,7 +116,7 @@ class Session:
         known = self._parties
         here = {participant.id for participant in self.metadata.participants} if self.metadata is not None else set()
         before = {party.participant_id for party in (known.caller, known.callee)} - {""} if known is not None else set()
-        if known is None or not before & here:
+        if known is None or not before or (here and not before & here):
             self._parties = found
             self._sides = dict(zip(indexes, found.sides, strict=True))
             return

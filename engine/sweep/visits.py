@@ -23,7 +23,7 @@ from engine.sweep.slab import HEADER_BYTES, RECEIVE_FLAGS, Slab, address_of, rec
 
 # A round is what a kill may cost, and what waits in the kernel: its default buffer holds 25 rounds of G.711.
 ROUND_S: Final = 0.2
-# 50 calls of G.711 are 1,000 packets and some 2 ms of work: short stops, and the cost of a tick is spread thin.
+# 50 calls of G.711 are 1,000 packets and some 3 ms of work: short stops, and the cost of a tick is spread thin.
 CALLS_PER_TICK: Final = 50
 MOST_TICKS: Final = 40
 WATCHED_TICKS: Final = 10

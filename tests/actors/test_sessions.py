@@ -10,6 +10,7 @@ import trio.testing
 
 from engine import sdp
 from engine.events import Ended, Resumed
+from engine.metadata import Metadata
 from engine.sip.message import Request, Response, response_to
 from engine.sip.parser import parse
 from engine.siprec import write_body
@@ -58,6 +59,26 @@ async def test_an_invite_that_makes_no_dialog_leaves_nothing(exchange: Exchange,
     assert (await exchange.ask(data)).status == 400
     assert not list(exchange.node.spool.live.iterdir())
     assert exchange.node.sweep.calls == 0
+
+
+async def test_metadata_in_which_everybody_left_changes_neither_parties_nor_sides(exchange: Exchange) -> None:
+    """The callee's stream comes first, so that From, To and the order of lines would say the opposite."""
+    await exchange.invite(write_body(swapped(1), METADATA, "b"))
+    gone = Metadata(sessions=METADATA.sessions, streams=METADATA.streams)
+    assert (await exchange.ask(exchange.phone.request("UPDATE", write_body(None, gone, "b")))).status == 200
+    state = exchange.started[0].state
+    assert state is not None
+    assert (state.caller.name, state.callee.name) == ("Ann", "Bob")
+    assert {stream.label: stream.side for stream in state.streams} == {"1": "caller", "2": "callee"}
+    assert all(presence.left is not None for presence in state.presences)
+
+
+async def test_a_second_stream_without_metadata_gets_a_side_of_its_own(exchange: Exchange) -> None:
+    await exchange.invite(write_body(offer(lines=1), None, "b"))
+    assert (await exchange.ask(exchange.phone.request("INVITE", write_body(offer(2), None, "b")))).status == 200
+    state = exchange.started[0].state
+    assert state is not None
+    assert [stream.side for stream in state.streams] == ["caller", "callee"]
 
 
 async def test_a_cancelled_later_offer_does_not_spoil_the_dialog(exchange: Exchange) -> None:

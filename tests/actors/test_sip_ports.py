@@ -52,9 +52,14 @@ class Received:
         return self.items
 
 
+class Failing(Received):
+    def refuse(self, head: bytes, flow: Flow, fault: RemoteProtocolError) -> None:
+        raise ZeroDivisionError("made to fail")
+
+
 @asynccontextmanager
-async def serving(port: UdpPort | TcpPort) -> AsyncIterator[Received]:
-    received = Received()
+async def serving(port: UdpPort | TcpPort, received: Received | None = None) -> AsyncIterator[Received]:
+    received = received or Received()
     async with trio.open_nursery() as nursery:
         if isinstance(port, TcpPort):
             nursery.start_soon(port.run, received, received.refuse)
@@ -194,14 +199,8 @@ async def test_a_port_can_be_run_again_after_a_failure() -> None:
 
 async def test_a_message_that_we_fail_on_ends_its_connection_alone() -> None:
     port = TcpPort("127.0.0.1", 0, knows)
-    async with serving(port) as received:
-        taken = received.__call__
+    async with serving(port, Failing()) as received:
         broken = await trio.open_tcp_stream("127.0.0.1", port.port)
-
-        def fail_once(head: bytes, flow: Flow, fault: RemoteProtocolError) -> None:
-            raise ZeroDivisionError(taken)
-
-        received.refuse = fail_once  # type: ignore[method-assign]
         await broken.send_all(b"OPTIONS sip:a@b SIP/2.0\r\nContent-Length: many\r\n\r\n")
         healthy = await trio.open_tcp_stream("127.0.0.1", port.port)
         await healthy.send_all(MESSAGE)

@@ -2,6 +2,7 @@
 
 import socket
 from pathlib import Path
+from typing import Literal
 from uuid import UUID
 
 from actors.call import Call, Node
@@ -53,17 +54,19 @@ def open_streams(call: Call, node: Node, count: int = 2) -> list[MediaPair]:
     return pairs
 
 
-def streams(pairs: list[MediaPair], state: str = "active") -> tuple[events.Stream, ...]:
+def streams(
+    pairs: list[MediaPair], state: Literal["active", "inactive", "rejected"] = "active"
+) -> tuple[events.Stream, ...]:
     """What an offer would say of them."""
-    sides = ("caller", "callee")
+    sides: tuple[events.Side, ...] = ("caller", "callee")
     return tuple(
         events.Stream(
             index=pair.media.index,
             dialog=0,
             label=str(place + 1),
-            side=sides[place % 2],  # type: ignore[arg-type]  # one of the two words
+            side=sides[place % 2],
             port=pair.port,
-            state=state,  # type: ignore[arg-type]
+            state=state,
             codecs=(events.Codec(0, "PCMU", 8000),),
         )
         for place, pair in enumerate(pairs)
