@@ -16,12 +16,14 @@ import stat
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
+from urllib.parse import urlsplit
 
 from pydantic import (
     BeforeValidator,
     Field,
     PlainValidator,
     SecretBytes,
+    SecretStr,
     ValidationError,
     ValidationInfo,
     field_validator,
@@ -45,6 +47,8 @@ CONFIG_FILE: Final = "earshot.toml"
 FIRST_EPHEMERAL_PORT: Final = 32768
 # Below these the system's own services live, and binding needs privileges.
 FIRST_FREE_PORT: Final = 1024
+# Settings whose value is never shown.
+SECRETS: Final = frozenset({"master_key", "database_url"})
 # A call has two streams, and each stream two ports (RTP and RTCP).
 PORTS_PER_CALL: Final = 4
 
@@ -116,6 +120,44 @@ def _ports(given: object) -> range:
             f"must begin with an even port, end with an odd one, and hold {PORTS_PER_CALL} or more, such as 10000-29999"
         )
     return ports
+
+
+def _is_loopback(host: str) -> bool:
+    return ipaddress.ip_address(host).is_loopback
+
+
+def _url(given: object, schemes: tuple[str, ...], example: str) -> str:
+    """A URL of a host, and perhaps a port; the empty text stays empty."""
+    text = given.strip().rstrip("/") if isinstance(given, str) else None
+    if text == "":
+        return ""
+    try:
+        parts = urlsplit(text or "")
+        fits = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        fits = False
+    if text is None or not fits or parts.path or parts.query or parts.fragment or parts.username:
+        raise ValueError(f"must be an address such as {example}, or empty")
+    return text
+
+
+def _gateway_url(given: object) -> str:
+    return _url(given, ("ws", "wss"), "wss://recorder-1.example.com:5065")
+
+
+def _public_url(given: object) -> str:
+    return _url(given, ("http", "https"), "https://calls.example.com")
+
+
+def _database_url(given: object) -> SecretStr:
+    """A database's URL: a secret, since it may hold a password."""
+    text = given.strip() if isinstance(given, str) else None
+    if text is None or not re.fullmatch(r"|sqlite:///.+|postgres(ql)?://[^/]+/[^/]+", text):
+        raise ValueError(
+            "must be sqlite:///path/to/file or postgresql://user:password@host:5432/name, or empty "
+            "(sqlite:////var/lib/... names a path from the root)"
+        )
+    return SecretStr(text)
 
 
 def _master_key(given: object) -> SecretBytes:
@@ -191,7 +233,40 @@ class Settings(BaseSettings):
     )
     gateway_bind: Annotated[tuple[str, int], NoDecode, PlainValidator(_bind)] = _setting(
         "127.0.0.1:5065",
-        "Address and port of the live gateway, which arrives in the next release: checked, not yet used.",
+        "Address and port of the engine's live gateway, which portals alone talk to. Off loopback it needs "
+        "`gateway_tls_cert` and `gateway_tls_key`.",
+    )
+    gateway_url: Annotated[str, PlainValidator(_gateway_url)] = _setting(
+        "",
+        "Where portals on other machines reach this engine's gateway, such as `wss://recorder-1.example.com:5065`. "
+        "Empty: at `gateway_bind`.",
+    )
+    gateway_tls_cert: Annotated[Path, PlainValidator(_path)] | None = _setting(
+        None, "Certificate of the gateway (PEM, with its chain). Portals trust it as it is, or by its authority."
+    )
+    gateway_tls_key: Annotated[Path, PlainValidator(_path)] | None = _setting(
+        None, "Private key of the gateway's certificate (PEM)."
+    )
+    database_url: Annotated[SecretStr, PlainValidator(_database_url)] = _setting(
+        "",
+        "The database: `sqlite:///path/to/file` or `postgresql://user:password@host:5432/name`. Empty: "
+        "`earshot.sqlite` below `data_dir`.",
+    )
+    portal_bind: Annotated[tuple[str, int], NoDecode, PlainValidator(_bind)] = _setting(
+        "127.0.0.1:8080", "Address and port of the web portal and its API."
+    )
+    tls_cert: Annotated[Path, PlainValidator(_path)] | None = _setting(
+        None,
+        "Certificate of the portal (PEM, with its chain); with `tls_key` it speaks HTTPS. Browsers play live calls "
+        "over HTTPS or from localhost only.",
+    )
+    tls_key: Annotated[Path, PlainValidator(_path)] | None = _setting(
+        None, "Private key of the portal's certificate (PEM)."
+    )
+    public_url: Annotated[str, PlainValidator(_public_url)] = _setting(
+        "",
+        "Where people reach the portal, such as `https://calls.example.com`, where a web proxy stands in front of it. "
+        "Empty: at `portal_bind`.",
     )
     master_key_file: Annotated[Path, PlainValidator(_path)] = _setting(
         "",
@@ -267,6 +342,30 @@ class Settings(BaseSettings):
             )
         return path
 
+    @field_validator("database_url")
+    @classmethod
+    def _embedded_below_the_data(cls, given: SecretStr, others: ValidationInfo) -> SecretStr:
+        if given.get_secret_value():
+            return given
+        return SecretStr(f"sqlite:///{Path(others.data.get('data_dir', 'data'), 'earshot.sqlite')}")
+
+    @field_validator("tls_key", "gateway_tls_key")
+    @classmethod
+    def _a_pair(cls, key: Path | None, others: ValidationInfo) -> Path | None:
+        name = str(others.field_name).replace("key", "cert")
+        certificate = others.data.get(name)
+        if (key is None) != (certificate is None):
+            raise ValueError(f"must be set where `{name}` is, and only there")
+        for path in (certificate, key):
+            if path is not None and not os.access(path, os.R_OK):
+                raise ValueError(f"must be set to files that can be read; {path} cannot")
+        bind = others.data.get("gateway_bind")
+        if others.field_name == "gateway_tls_key" and key is None and bind is not None and not _is_loopback(bind[0]):
+            raise ValueError(
+                f"must be set where `gateway_bind` is not loopback: live audio leaves this machine at {bind[0]}"
+            )
+        return key
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -336,14 +435,14 @@ def _unknown(key: str, path: Path) -> str:
 
 
 def _complaint(detail: ErrorDetails, path: Path, in_file: dict[str, Any]) -> str:
-    """A sentence about one wrong value. The master key's value is never shown."""
+    """A sentence about one wrong value. A secret's value is never shown."""
     name = str(detail["loc"][0])
     variable = environment_name(name)
     if os.environ.get(variable):
         source = f"from {variable}"
     else:
         source = f"in {path}" if name in in_file else f"the default; {variable} sets another"
-    given = "wrong" if name == "master_key" else repr(str(detail["input"]))
+    given = "wrong" if name in SECRETS else repr(str(detail["input"]))
     if detail["type"] == "value_error":
         rule = str(detail["ctx"]["error"])
     else:

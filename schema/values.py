@@ -1,0 +1,200 @@
+"""What goes into the database and comes out of it, as values: nobody outside this house holds a row of the ORM.
+
+Times are timezone-aware and in UTC; positions (`*_s`) are seconds on the call's clock, which starts at `started_at`.
+
+Not here: queries (`calls.py`, `clerk.py`, `people.py`), models (`models.py`).
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Literal
+from uuid import UUID
+
+Side = Literal["caller", "callee", "both"]
+RecordingState = Literal["recording", "paused", "off"]
+
+
+class Role(StrEnum):
+    """The ready-made roles."""
+
+    ADMINISTRATOR = "administrator"
+    SUPERVISOR = "supervisor"
+    USER = "user"
+
+
+class CallStage(StrEnum):
+    """Where a call is on its way: `unreachable` is one that runs on a node of which nothing is heard."""
+
+    ACTIVE = "active"
+    UNREACHABLE = "unreachable"
+    FINISHING = "finishing"
+    FINISHED = "finished"
+
+
+@dataclass(frozen=True, slots=True)
+class PartyRecord:
+    """One side of a call. `phone_id` is the phone system's id of the line, `address` the `host:port` of its audio."""
+
+    number: str = ""
+    name: str = ""
+    phone_id: str = ""
+    address: str = ""
+    user_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ParticipantRecord:
+    """Somebody on the call, in the order of arrival. `left_s` is None while he is on it, or where nobody knows."""
+
+    name: str
+    number: str
+    aor: str
+    joined_s: float
+    left_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class StreamRecord:
+    """One media stream. The figures of reception are None until the recording is made."""
+
+    index: int
+    label: str
+    side: Side
+    codec: str
+    packets: int | None = None
+    lost: int | None = None
+    jitter_ms: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PauseRecord:
+    """Time withheld. `by` is who paused: a login, or `phone-system`. `file_s`: where it lies in the audio file."""
+
+    start_s: float
+    end_s: float | None
+    by: str
+    file_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingRecord:
+    """The files of a finished call. `folder` is relative to the shelf; `peaks` is empty where there is none."""
+
+    folder: str
+    file: str
+    format: Literal["opus", "wav", "flac", "mp3"]
+    bytes: int
+    sha256: str
+    duration_s: float
+    rate_hz: int
+    peaks: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallRecord:
+    """All that the database holds of a call. `events` is the number of the last event that it tells of.
+
+    `finished`: the recording was made (or found impossible); nothing of this call changes by itself any more.
+    """
+
+    id: UUID
+    tenant_id: UUID
+    node: str
+    events: int
+    started_at: datetime
+    connected_at: datetime | None = None
+    ended_at: datetime | None = None
+    duration_s: float | None = None
+    end: Literal["normal", "interrupted", "lost", "incomplete"] | None = None
+    finished: bool = False
+    direction: str = ""
+    caller: PartyRecord = PartyRecord()
+    callee: PartyRecord = PartyRecord()
+    mode: str = ""
+    recording: RecordingState = "recording"
+    kept: bool | None = None
+    session_id: str = ""
+    group_id: str = ""
+    tracking_id: str = ""
+    sip_session_id: str = ""
+    sip_call_id: str = ""
+    warnings: tuple[str, ...] = ()
+    participants: tuple[ParticipantRecord, ...] = ()
+    streams: tuple[StreamRecord, ...] = ()
+    pauses: tuple[PauseRecord, ...] = ()
+    recording_file: RecordingRecord | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CallView:
+    """A call as it is read: the record, what stage it is at, its interaction, and the users' names by id."""
+
+    record: CallRecord
+    stage: CallStage
+    interaction_id: UUID
+    user_names: dict[UUID, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Event `number` of a call as the outbox told it, JSON."""
+
+    call_id: UUID
+    number: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Offset:
+    """How far a node's outbox was read: everything before block `block` of segment `segment`."""
+
+    segment: int = 0
+    block: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRecord:
+    """An engine, and when something was last heard of it. `gateway` is the URL of its live gateway (ws, wss)."""
+
+    name: str
+    gateway: str
+    version: str
+    seen_at: datetime
+    gateway_certificate: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Somebody who may sign in, or whose calls are recorded. `password_hash` is empty where there is none."""
+
+    id: UUID
+    tenant_id: UUID
+    tenant: str
+    login: str
+    name: str
+    role: Role
+    may_sign_in: bool
+    password_hash: str = ""
+    language: str = ""
+    time_zone: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Who asks. No query for a tenant's data is made without one.
+
+    `tenant`: everything of the tenant; `managed`: own calls and those of managed groups and users; `own`: own calls.
+    """
+
+    tenant_id: UUID
+    user_id: UUID
+    reach: Literal["tenant", "managed", "own"]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some calls, newest first, and the cursor of the next page (None: this is the last)."""
+
+    calls: tuple[CallView, ...]
+    next: str | None
