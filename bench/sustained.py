@@ -17,9 +17,6 @@ Not here: the engine alone (`capacity.py`), the finisher alone (`finish.py`).
 
 import json
 import os
-import signal
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -34,10 +31,10 @@ from rich.table import Table
 
 from actors.dial import Dialer, DialError, Session, open_dialer
 from archive.manifest import MANIFEST_NAME, read_manifest
-from bench.engine_process import free_port
 from bench.machine import MOST_OTHERS, BenchError, busy_s, console, cores, describe, on_core
 from bench.phones import call, source_of, until_ready
 from bench.programs import LOOPBACK, Sender, Stream
+from bench.service import Service
 from bench.speech import write_audio
 
 RESULT: Final = Path(__file__).parent / "results" / "sustained.json"
@@ -54,7 +51,6 @@ SAMPLE_EVERY_S: Final = 1.0
 PTIME_MS: Final = 20
 # A call is hung up this long after its last packet.
 LINGER_S: Final = 0.1
-STOP_S: Final = 40.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,30 +114,21 @@ class Recorder:
         self._core = core
         self._data_dir = data_dir
         self._finished = data_dir / "spool" / "finished"
-        self.sip_port = free_port()
-        own = {
-            "EARSHOT_DATA_DIR": str(data_dir),
-            "EARSHOT_SIP_BIND": f"{LOOPBACK}:{self.sip_port}",
-            "EARSHOT_ENGINE_GRACE_S": "0",
-            "EARSHOT_ARCHIVE_GRACE_S": "0",
-        }
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("EARSHOT_")} | own
-        with on_core(core):
-            self._engine, self._archive = (self._start(name, environment) for name in ("engine", "archive"))
+        self._service = Service(data_dir, core, ("engine", "archive"))
+        self.sip_port = self._service.sip_port
 
     def sample(self, ended: int) -> Sample:
         """Look at backlog and costs now; `ended` calls have been hung up."""
-        for name, process in (("engine", self._engine), ("archive", self._archive)):
-            if process.poll() is not None:
-                raise BenchError(f"The {name} ended with status {process.returncode}:\n{self._last_words(name)}")
+        self._service.check()
+        pids = self._service.pids
         written = list(_modified_s(self._finished.iterdir()))
         return Sample(
             at_s=time.monotonic(),
             waiting=len(written),
             oldest_s=time.time() - min(written, default=time.time()),
             ended=ended,
-            engine_cpu_s=_cpu_s(self._engine.pid),
-            archive_cpu_s=_cpu_s(self._archive.pid),
+            engine_cpu_s=_cpu_s(pids["engine"]),
+            archive_cpu_s=_cpu_s(pids["archive"]),
             core_s=busy_s(self._core),
         )
 
@@ -156,31 +143,7 @@ class Recorder:
 
     def stop(self) -> None:
         """Stop both; what is not finished is left."""
-        for process in (self._engine, self._archive):
-            if process.poll() is None:
-                process.send_signal(signal.SIGINT)
-        for process in (self._engine, self._archive):
-            try:
-                process.wait(STOP_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-
-    def _start(self, name: str, environment: dict[str, str]) -> subprocess.Popen[bytes]:
-        with self._log(name).open("wb") as log:
-            return subprocess.Popen(
-                [Path(sys.executable).with_name("earshot"), name],
-                cwd=self._data_dir,
-                env=environment,
-                stdout=log,
-                stderr=log,
-            )
-
-    def _log(self, name: str) -> Path:
-        return self._data_dir / f"{name}.log"
-
-    def _last_words(self, name: str) -> str:
-        return self._log(name).read_text(errors="replace")[-1000:]
+        self._service.stop()
 
 
 class Traffic:
