@@ -20,6 +20,7 @@ _SUITE = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
 # Bound to each derivation and each wrapping, so that a key made for one purpose opens nothing else.
 _ARCHIVE_PURPOSE = b"earshot archive key, version 1"
 _JOURNAL_PURPOSE = b"earshot journal, version 1: "
+_SESSION_PURPOSE = b"earshot portal sessions, version 1"
 
 
 class KeyRefused(Exception):
@@ -46,6 +47,11 @@ def archive_private_key(master_key: bytes) -> X25519PrivateKey:
     """The archive's private key, the same each time for one master key."""
     secret = HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=_ARCHIVE_PURPOSE).derive(master_key)
     return X25519PrivateKey.from_private_bytes(secret)
+
+
+def session_key(master_key: bytes) -> bytes:
+    """The 32 bytes under which portals sign their cookies: every portal of one system takes every other's."""
+    return HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=_SESSION_PURPOSE).derive(master_key)
 
 
 def public_bytes(private_key: X25519PrivateKey) -> bytes:
