@@ -2,7 +2,7 @@
 
     node
      |- sweep, RTCP, SIP over UDP, SIP over TCP,
-     |  transactions, sessions, collector                         each supervised; past its limit the process ends
+     |  transactions, sessions, collector, beacon                 each supervised; past its limit the process ends
      |- stopping                                                  waits for SIGTERM or SIGINT
      `- calls                                                     one task a call, supervised by itself
 
@@ -23,6 +23,7 @@ import structlog
 import trio
 
 from actors.admission import Admission, Network
+from actors.beacon import Beacon
 from actors.call import Call, Node
 from actors.media import MediaPorts
 from actors.outbox import Outbox
@@ -58,6 +59,7 @@ class EngineConfig:
     """What an engine must know. `public_key` is the archive's; `most_calls` 0 means what the descriptors allow.
 
     `lost_after_s`: a phone system of which neither audio nor a request came for so long is asked whether it lives.
+    `gateway_url` is where portals reach the live gateway, `gateway_certificate` its PEM or empty.
     """
 
     data_dir: Path
@@ -71,6 +73,8 @@ class EngineConfig:
     most_calls: int = 0
     lost_after_s: float = 300.0
     least_free_bytes: int = 0
+    gateway_url: str = ""
+    gateway_certificate: str = ""
 
 
 class Stopped(Exception):
@@ -123,6 +127,9 @@ async def _main(config: EngineConfig, spool: Spool) -> None:
             calls.start_soon(call.run_supervised)
 
         switchboard = Switchboard(node, admission, address_for, udp.port, udp, spawn)
+        beacon = Beacon(
+            spool, config.node, lambda: len(switchboard.calls), config.gateway_url, config.gateway_certificate
+        )
         named_parts: tuple[tuple[str, Callable[[], Awaitable[None]]], ...] = (
             ("sweep", Sweeper(sweep).run),
             ("rtcp", rtcp.run),
@@ -131,6 +138,7 @@ async def _main(config: EngineConfig, spool: Spool) -> None:
             ("transactions", switchboard.run_timers),
             ("sessions", partial(switchboard.run_watch, config.lost_after_s)),
             ("collector", partial(_collect_when_idle, switchboard)),
+            ("beacon", beacon.run),
         )
         for name, part in named_parts:
             parts.start_soon(_supervised, name, part)

@@ -3,7 +3,9 @@
     <data>/spool/live/<call-id>/journal       a call that runs
     <data>/spool/finished/<call-id>/journal   one that ended: the rename is the commit, and the archive's turn begins
     <data>/spool/stuck/<call-id>/             one that the archive could not read, with the reason
+    <data>/spool/unlisted/<call-id>           one that the archive is done with and the database does not know of yet
     <data>/spool/outbox/<number>              the node's events, segment by segment
+    <data>/spool/node.json                    what the engine says of itself, every other second
     <data>/spool/engine.lock, archive.lock    who holds it
 
 Not here: what a journal holds; the archive's own steps (`archive/`).
@@ -17,7 +19,22 @@ from pathlib import Path
 from typing import Self
 from uuid import UUID
 
+import msgspec
+
 JOURNAL = "journal"
+
+
+class NodeReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What an engine says of itself. `gateway` is the URL of its live gateway, `gateway_certificate` PEM or empty."""
+
+    name: str
+    gateway: str
+    gateway_certificate: str
+    version: str
+    pid: int
+    calls: int
+    free_bytes: int
+    at_ns: int
 
 
 class SpoolHeld(Exception):
@@ -41,7 +58,7 @@ class Spool:
         Errors: `SpoolUnusable`.
         """
         spool = cls(data_dir / "spool")
-        for folder in (spool.root, spool.live, spool.finished, spool.stuck, spool.outbox):
+        for folder in (spool.root, spool.live, spool.finished, spool.stuck, spool.unlisted, spool.outbox):
             try:
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             except OSError as error:
@@ -64,6 +81,16 @@ class Spool:
     def stuck(self) -> Path:
         """Calls that could not be read."""
         return self.root / "stuck"
+
+    @property
+    def unlisted(self) -> Path:
+        """One small file for each call that the archive is done with, until the database knows of it."""
+        return self.root / "unlisted"
+
+    @property
+    def node_file(self) -> Path:
+        """What the engine says of itself: a `NodeReport`."""
+        return self.root / "node.json"
 
     @property
     def outbox(self) -> Path:
@@ -108,6 +135,19 @@ class Spool:
             except OSError as error:
                 raise _unusable(folder, error.strerror or str(error)) from error
         return False
+
+    def report_node(self, report: NodeReport) -> None:
+        """Replace what the engine says of itself. Errors: `OSError`; what was said before stands then."""
+        unfinished = self.node_file.with_suffix(".part")
+        unfinished.write_bytes(msgspec.json.encode(report))
+        unfinished.replace(self.node_file)
+
+    def read_node(self) -> NodeReport | None:
+        """What the engine said last; None where nothing is there that can be read."""
+        try:
+            return msgspec.json.decode(self.node_file.read_bytes(), type=NodeReport)
+        except (OSError, msgspec.MsgspecError):
+            return None
 
     def free_bytes(self) -> int:
         """Room on the spool's disk for a process without privileges."""
