@@ -7,6 +7,7 @@
 Rules:
 - A call begins once and ends once. After its end every command but `End` is refused.
 - The recording is paused while at least one holder keeps it so; each resumes only his own pause. Repeating is no event.
+- Every call is recorded from its beginning to its end: starting changes nothing, stopping is refused.
 - Streams keep their index for ever; a dialog's new agreement replaces that dialog's streams alone.
 - Participants are appended and leave; nobody is renumbered.
 
@@ -118,6 +119,22 @@ class Resume:
 
 
 @dataclass(frozen=True, slots=True)
+class StartRecording:
+    """Somebody wants this call recorded from here on."""
+
+    sign: str = ""
+    who: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StopRecording:
+    """Somebody wants this call recorded no longer."""
+
+    sign: str = ""
+    who: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class NoteRestart:
     """The run failed and starts again."""
 
@@ -133,7 +150,18 @@ class EndCall:
 
 
 Command = (
-    Begin | JoinDialog | AgreeStreams | AssignSides | ReadMetadata | Identify | Pause | Resume | NoteRestart | EndCall
+    Begin
+    | JoinDialog
+    | AgreeStreams
+    | AssignSides
+    | ReadMetadata
+    | Identify
+    | Pause
+    | Resume
+    | StartRecording
+    | StopRecording
+    | NoteRestart
+    | EndCall
 )
 
 
@@ -227,6 +255,10 @@ def decide(state: CallState | None, command: Command, now: Instant) -> tuple[Any
             if state.paused and holder == "person":
                 return Refusal("The phone system holds this recording paused; it resumes when the phone system does.")
             return ()
+        case StartRecording():
+            return ()
+        case StopRecording():
+            return Refusal("This call is recorded from its beginning to its end: it can be paused, not stopped.")
         case NoteRestart(problem):
             return (Restarted(at=now, problem=problem),)
         case EndCall(end, by):

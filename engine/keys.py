@@ -21,6 +21,7 @@ _SUITE = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
 _ARCHIVE_PURPOSE = b"earshot archive key, version 1"
 _JOURNAL_PURPOSE = b"earshot journal, version 1: "
 _SESSION_PURPOSE = b"earshot portal sessions, version 1"
+_GATEWAY_PURPOSE = b"earshot live gateway, version 1"
 
 
 class KeyRefused(Exception):
@@ -52,6 +53,11 @@ def archive_private_key(master_key: bytes) -> X25519PrivateKey:
 def session_key(master_key: bytes) -> bytes:
     """The 32 bytes under which portals sign their cookies: every portal of one system takes every other's."""
     return HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=_SESSION_PURPOSE).derive(master_key)
+
+
+def gateway_key(master_key: bytes) -> bytes:
+    """The 32 bytes under which portals prove to an engine's gateway that they are portals of the same system."""
+    return HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=_GATEWAY_PURPOSE).derive(master_key)
 
 
 def public_bytes(private_key: X25519PrivateKey) -> bytes:

@@ -16,6 +16,8 @@ from engine.call import (
     ReadMetadata,
     Refusal,
     Resume,
+    StartRecording,
+    StopRecording,
     apply,
     decide,
     fold,
@@ -67,6 +69,20 @@ def test_a_person_cannot_end_the_phone_systems_pause() -> None:
     state, _, refusals = play((1, Pause("phone-system")), (2, Resume("person")))
     assert state.paused
     assert "phone system" in refusals[0].reason
+
+
+def test_a_call_is_recorded_as_a_whole() -> None:
+    state, events, refusals = play((1, StartRecording(who="agent")), (2, StopRecording(who="agent")))
+    assert [type(event).__name__ for event in events] == ["Started"]
+    assert not state.paused
+    assert [refusal.reason for refusal in refusals] == [
+        "This call is recorded from its beginning to its end: it can be paused, not stopped."
+    ]
+
+
+def test_a_pause_is_not_ended_by_a_start() -> None:
+    state, _, _ = play((1, Pause("person")), (2, StartRecording(who="agent")))
+    assert state.paused
 
 
 def test_an_offer_suspends_and_brings_back() -> None:

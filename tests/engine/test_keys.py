@@ -2,7 +2,7 @@
 
 import pytest
 
-from engine.keys import KeyRefused, archive_private_key, decode_key, encode_key, public_bytes, unwrap, wrap
+from engine.keys import KeyRefused, archive_private_key, decode_key, encode_key, gateway_key, public_bytes, unwrap, wrap
 
 MASTER = bytes(range(32))
 
@@ -17,6 +17,13 @@ def test_a_data_key_is_wrapped_for_one_call() -> None:
         unwrap(wrapped, archive_private_key(b"x" * 32), b"call 1")
     with pytest.raises(KeyRefused):
         unwrap(b"short", private, b"call 1")
+
+
+def test_the_gateways_key_is_its_own() -> None:
+    assert gateway_key(MASTER) == gateway_key(MASTER)
+    assert (
+        len({MASTER, gateway_key(MASTER), gateway_key(b"x" * 32), archive_private_key(MASTER).private_bytes_raw()}) == 4
+    )
 
 
 def test_a_key_is_one_line_of_text() -> None:
