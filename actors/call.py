@@ -10,12 +10,15 @@ else runs: none of them awaits.
 A disk that refuses to be written costs audio, never the pause: events wait in memory, are written before anything else,
 and what could not be kept is counted as a gap.
 
+Whoever listens has a tap on the shell: it is given what is kept, and told what is journaled. While a call is paused the
+sweep hands nothing over, so that nothing of it can reach a tap.
+
 Not here: what commands mean (`engine/call.py`), SIP (`switchboard.py`), when sockets are visited (`sweeper.py`).
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 from uuid import UUID
 
 import msgspec
@@ -49,6 +52,21 @@ class Done:
     refusal: Refusal | None = None
 
 
+class Tap(Protocol):
+    """Somebody who listens to a call. He may not wait; what he raises ends his tap, not the recording."""
+
+    def take(
+        self, rows: int, headers: bytes | memoryview, packets: bytes | memoryview, realtime_ns: int, monotonic_ns: int
+    ) -> None:
+        """The RTP packets of one visit, as `JournalWriter.append_packets`. The memory is used again: copy."""
+
+    def tell(self, event: AnyEvent, state: CallState) -> None:
+        """What was journaled, and the state after it."""
+
+    def close(self) -> None:
+        """The call is sealed: nothing more comes."""
+
+
 CallMailbox = Mailbox[tuple[Command, ...], Done]
 
 
@@ -78,6 +96,7 @@ class Call:
         "_on_closed",
         "_pairs",
         "_sealed",
+        "_taps",
         "_unwritten",
         "id",
         "mailbox",
@@ -92,6 +111,7 @@ class Call:
         self._node = node
         self._on_closed = on_closed
         self._sealed = False
+        self._taps: tuple[Tap, ...] = ()
         self._events: list[AnyEvent] = []
         self._unwritten: list[tuple[int, bytes, Instant]] = []
         self._missed = 0
@@ -193,6 +213,22 @@ class Call:
         for index, source in sources.items():
             self._pairs[index].media.expected = source
 
+    def tap(self, tap: Tap) -> None:
+        """Hand what comes to `tap` too. As long as there is one, the sweep visits this call as often as it can."""
+        if self._sealed:
+            tap.close()
+            return
+        self._taps = (*self._taps, tap)
+        self._intake.keep = self._keep_and_pass_on
+        self._node.sweep.watch(self._intake)
+
+    def untap(self, tap: Tap) -> None:
+        """Hand nothing more to `tap`. Done twice it is done once."""
+        self._taps = tuple(other for other in self._taps if other is not tap)
+        if not self._taps and not self._sealed:
+            self._intake.keep = self._keep
+            self._node.sweep.unwatch(self._intake)
+
     def keep_rtcp(self, header: bytes, packet: bytes, at: Instant) -> None:
         """Keep one RTCP packet with its row header, unless the call is paused."""
         if not self._intake.paused:
@@ -214,6 +250,9 @@ class Call:
         self._flush(instant())
         self._close_media()
         self._journal.close()
+        taps, self._taps = self._taps, ()
+        for tap in taps:
+            tap.close()
         self._intake.keep = _nobody  # or the call and its intake would hold each other until the collector comes
         try:
             self._node.spool.finish(self.id)
@@ -257,6 +296,21 @@ class Call:
             self._begin_gap(Instant(realtime_ns, monotonic_ns), error)
             self._missed += rows
 
+    def _keep_and_pass_on(
+        self, rows: int, headers: bytes | memoryview, packets: bytes | memoryview, realtime_ns: int, monotonic_ns: int
+    ) -> None:
+        """Stands where `_keep` does while somebody listens."""
+        self._keep(rows, headers, packets, realtime_ns, monotonic_ns)
+        for tap in self._taps:
+            try:
+                tap.take(rows, headers, packets, realtime_ns, monotonic_ns)
+            except Exception:
+                self._cut_off(tap)
+
+    def _cut_off(self, tap: Tap) -> None:
+        log.exception("listener failed", call=str(self.id))
+        self.untap(tap)
+
     def _begin_gap(self, at: Instant, error: OSError) -> None:
         if self._missed_since is None:
             self._missed_since = at
@@ -296,6 +350,11 @@ class Call:
         self._events.append(in_memory)
         self._node.outbox.append(self.id, after.events, encode(event), event.at)
         log.info(event_name(event), call=str(self.id), number=after.events)
+        for tap in self._taps:
+            try:
+                tap.tell(event, after)
+            except Exception:
+                self._cut_off(tap)
 
 
 def _nobody(rows: int, headers: object, packets: object, realtime_ns: int, monotonic_ns: int) -> None:
