@@ -230,7 +230,8 @@ class JournalReader:
             raise JournalError("The file ends before a journal's header does.")
         self.owner = UUID(bytes=owner)
         self._cipher = AESGCM(unwrap(wrapped, private_key, owner))
-        self._start = file.tell()
+        self._start = self._good = file.tell()
+        self._last = 0
         self._allowance = 0
         self.torn_bytes = 0
         self.damaged_blocks = 0
@@ -238,11 +239,16 @@ class JournalReader:
 
     def __iter__(self) -> Iterator[Block]:
         """The blocks from the first to the end that the file has now; each call starts again."""
-        good, last = self._start, 0
-        end = self._file.seek(0, os.SEEK_END)
+        self._good, self._last = self._start, 0
         self.damaged_blocks = self.damaged_bytes = 0
+        return self.more()
+
+    def more(self) -> Iterator[Block]:
+        """The blocks behind the last one that was given, to the end that the file has now: it may be growing."""
+        end = self._file.seek(0, os.SEEK_END)
         self._allowance = _ALLOWANCE_BYTES
-        while good < end:
+        while self._good < end:
+            good, last = self._good, self._last
             place, block = good, self._read(good, last, end)
             if block is None:
                 found = self._search(good + 1, last, end)
@@ -252,9 +258,9 @@ class JournalReader:
                 lost = min(block.number - last - 1, (place - good) // _LEAST_BLOCK_BYTES)
                 self.damaged_blocks += max(1, lost)
                 self.damaged_bytes += place - good
-            good, last = place + _LEAST_BLOCK_BYTES + len(block.payload), block.number
+            self._good, self._last = place + _LEAST_BLOCK_BYTES + len(block.payload), block.number
             yield block
-        self.torn_bytes = end - good
+        self.torn_bytes = end - self._good
 
     def _read(self, place: int, last: int, end: int) -> Block | None:
         """The block that begins at this place; None where none does."""

@@ -230,6 +230,30 @@ def test_a_journal_can_be_read_twice(tmp_path: Path) -> None:
         assert list(reader) == list(reader)
 
 
+def test_a_journal_that_grows_is_read_on_and_a_torn_tail_means_not_yet(tmp_path: Path) -> None:
+    path, whole = tmp_path / "journal", tmp_path / "whole"
+    write(whole, [(Kind.EVENT, [b"%d" % number]) for number in range(1, 6)])
+    content = whole.read_bytes()
+    head = 26 + int.from_bytes(content[24:26], "little")
+    path.write_bytes(content[:head])
+    told: list[bytes] = []
+    with path.open("rb") as file, path.open("ab", buffering=0) as pen:
+        reader = JournalReader(file, PRIVATE)
+        for byte in content[head:]:
+            pen.write(bytes([byte]))
+            told += [block.payload for block in reader.more()]
+        assert told == [b"1", b"2", b"3", b"4", b"5"]
+        assert (reader.torn_bytes, reader.damaged_blocks) == (0, 0)
+        # A disk that was full took a part of a block, which the writer cut off again.
+        pen.write(content[head : head + 40])
+        assert list(reader.more()) == []
+        assert reader.torn_bytes == 40
+        pen.truncate(len(content))
+        writer_goes_on = content[head:]
+        pen.write(writer_goes_on)  # numbers that were used already are no blocks of this place
+        assert list(reader.more()) == []
+
+
 def test_another_key_opens_nothing(tmp_path: Path) -> None:
     path = tmp_path / "journal"
     write(path, [(Kind.EVENT, [b"secret"])])
