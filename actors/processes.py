@@ -133,6 +133,17 @@ def run(config: ProcessesConfig) -> Outcome:
     return trio.run(_Runner(config, programs).run)
 
 
+def end_with_parent(parent: int) -> None:
+    """For a new process, before its program runs: SIGTERM when process `parent` dies, however it dies (prctl(2)).
+
+    The kernel means the thread that forked: it must live as long as the parent does.
+    """
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
 @dataclass(frozen=True, slots=True)
 class _Child:
     """A program that runs. `handle` is its pidfd: no signal through it can reach another process."""
@@ -303,7 +314,7 @@ def _start(program: Program, environment: Mapping[str, str]) -> _Child:
             stderr=err_writer,
             env=environment,
             start_new_session=True,
-            preexec_fn=functools.partial(_end_with_parent, os.getpid()),
+            preexec_fn=functools.partial(end_with_parent, os.getpid()),
         )
     except OSError:
         os.close(out_reader)
@@ -313,14 +324,6 @@ def _start(program: Program, environment: Mapping[str, str]) -> _Child:
         os.close(out_writer)
         os.close(err_writer)
     return _Child(popen, os.pidfd_open(popen.pid), out_reader, err_reader)
-
-
-def _end_with_parent(parent: int) -> None:
-    """In the new process, before the program: SIGTERM when `earshot run` dies, however it dies (prctl(2))."""
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != parent:
-        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _kill_group(child: _Child) -> None:
