@@ -2,7 +2,7 @@
 
     node
      |- sweep, RTCP, SIP over UDP, SIP over TCP,
-     |  transactions, sessions, collector, beacon                 each supervised; past its limit the process ends
+     |  transactions, sessions, collector, beacon, gateway        each supervised; past its limit the process ends
      |- stopping                                                  waits for SIGTERM or SIGINT
      `- calls                                                     one task a call, supervised by itself
 
@@ -13,11 +13,12 @@ import gc
 import resource
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
+from uuid import UUID
 
 import structlog
 import trio
@@ -81,10 +82,28 @@ class Stopped(Exception):
     """The engine cannot start. The text says why, and what to do."""
 
 
-def run(config: EngineConfig, instruments: Sequence[trio.abc.Instrument] = ()) -> None:
+class Gateway(Protocol):
+    """The live gateway, which a layer above brings along: its port is open once it is made."""
+
+    @property
+    def url(self) -> str:
+        """Where portals on this machine reach it."""
+
+    async def run(self, calls: Mapping[UUID, Call]) -> None:
+        """Answer portals until cancelled. `calls` are those that run, at any time."""
+
+    def close(self) -> None:
+        """Close the port."""
+
+
+def run(
+    config: EngineConfig,
+    instruments: Sequence[trio.abc.Instrument] = (),
+    open_gateway: Callable[[], Gateway] | None = None,
+) -> None:
     """Run an engine until it is told to stop: SIGTERM lets running calls go on for the grace period, SIGINT does not.
 
-    `instruments` watch the event loop; the benches measure its stops with one.
+    `instruments` watch the event loop; the benches measure its stops with one. `open_gateway` raises `Stopped`.
 
     Errors: `SpoolHeld` and `Stopped`, before anything was touched.
     """
@@ -92,12 +111,12 @@ def run(config: EngineConfig, instruments: Sequence[trio.abc.Instrument] = ()) -
     spool = Spool.below(config.data_dir)
     lock = Lock(spool.root / "engine.lock", f"the engine of node {config.node}")
     try:
-        trio.run(_main, config, spool, instruments=instruments)
+        trio.run(_main, config, spool, open_gateway, instruments=instruments)
     finally:
         lock.release()
 
 
-async def _main(config: EngineConfig, spool: Spool) -> None:
+async def _main(config: EngineConfig, spool: Spool, open_gateway: Callable[[], Gateway] | None) -> None:
     host, sip_port = config.sip_bind
     ports = MediaPorts(host, *config.rtp_ports)
     most_calls = calls_that_fit(config.most_calls, _raised_descriptors(), ports.pairs)
@@ -110,6 +129,8 @@ async def _main(config: EngineConfig, spool: Spool) -> None:
             f"SIP port {sip_port} on {host} cannot be opened ({error.strerror}). "
             "Stop what uses it, or set EARSHOT_SIP_BIND to another address or port."
         ) from error
+    gateway = None if open_gateway is None else open_gateway()
+    gateway_url = config.gateway_url or ("" if gateway is None else gateway.url)
     left = spool.recover()
     if left:
         log.warning("calls of a killed engine handed over", calls=len(left))
@@ -127,9 +148,7 @@ async def _main(config: EngineConfig, spool: Spool) -> None:
             calls.start_soon(call.run_supervised)
 
         switchboard = Switchboard(node, admission, address_for, udp.port, udp, spawn)
-        beacon = Beacon(
-            spool, config.node, lambda: len(switchboard.calls), config.gateway_url, config.gateway_certificate
-        )
+        beacon = Beacon(spool, config.node, lambda: len(switchboard.calls), gateway_url, config.gateway_certificate)
         named_parts: tuple[tuple[str, Callable[[], Awaitable[None]]], ...] = (
             ("sweep", Sweeper(sweep).run),
             ("rtcp", rtcp.run),
@@ -140,9 +159,13 @@ async def _main(config: EngineConfig, spool: Spool) -> None:
             ("collector", partial(_collect_when_idle, switchboard)),
             ("beacon", beacon.run),
         )
+        if gateway is not None:
+            named_parts += (("gateway", partial(gateway.run, switchboard.calls)),)
         for name, part in named_parts:
             parts.start_soon(_supervised, name, part)
-        log.info("engine ready", node=config.node, sip=f"{host}:{udp.port}", calls_that_fit=most_calls)
+        log.info(
+            "engine ready", node=config.node, sip=f"{host}:{udp.port}", gateway=gateway_url, calls_that_fit=most_calls
+        )
         _settle_memory()
         await _until_stopped(config, admission, switchboard)
         parts.cancel_scope.cancel()
@@ -150,6 +173,8 @@ async def _main(config: EngineConfig, spool: Spool) -> None:
     udp.close()
     tcp.close()
     rtcp.close()
+    if gateway is not None:
+        gateway.close()
     log.info("engine stopped")
 
 
