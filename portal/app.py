@@ -1,0 +1,63 @@
+"""The portal as an application: everything that answers, behind one gate.
+
+Not here: listening sockets and signals (`server.py`), and what the pages do.
+"""
+
+from typing import Any, Final
+
+from quart import Blueprint, redirect
+from quart_trio import QuartTrio
+
+from portal import errors, gate, headers, health, language, layout, sessions, signin
+from portal.config import EXTENSION, Portal, PortalConfig
+from portal.limits import Attempts
+from portal.passwords import Passwords
+from portal.static import StaticFiles
+
+# Every form, and every document that the API takes, is shorter.
+MOST_BODY_BYTES: Final = 64 * 1024
+BODY_WITHIN_S: Final = 10
+
+# Each of them has its endpoints in the gate's table.
+BLUEPRINTS: Final[tuple[Blueprint, ...]] = (signin.blueprint,)
+
+
+class _App(QuartTrio):
+    def log_exception(self, exception_info: Any) -> None:
+        """Quart's own line about a failure: `errors.py` has written it, with its number."""
+
+
+def create_app(config: PortalConfig, gateways: object) -> QuartTrio:
+    """The application; serve it inside `schema.database.open_database`.
+
+    Errors: RuntimeError when a route has no line in the gate's table.
+    """
+    # Quart's own static route would read from the disk, uncompressed.
+    app = _App("portal", static_folder=None)
+    app.extensions[EXTENSION] = Portal(config, gateways, Passwords(), Attempts())
+    app.config.update(
+        MAX_CONTENT_LENGTH=MOST_BODY_BYTES,
+        BODY_TIMEOUT=BODY_WITHIN_S,
+        # A long recording may go to a slow line; who reads nothing at all is cut off by `server.py`.
+        RESPONSE_TIMEOUT=None,
+    )
+    static = StaticFiles()
+    app.add_url_rule("/static/<path:name>", "static", static.serve)
+    app.jinja_env.globals["static_url"] = static.url
+    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+    sessions.register(app, config)
+    errors.register(app)
+    headers.register(app)
+    language.register(app)
+    layout.register(app, static.url)
+    app.add_url_rule("/health", "health", health.health)
+    app.add_url_rule("/", "home", home)
+    for blueprint in BLUEPRINTS:
+        app.register_blueprint(blueprint)
+    gate.register(app)
+    return app
+
+
+async def home() -> Any:
+    """Work begins with the list of calls."""
+    return redirect("/calls")

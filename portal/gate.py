@@ -1,0 +1,195 @@
+"""The one gate: who may call which endpoint. Every request and every websocket passes it before anything else.
+
+Below /api a bearer token counts before the cookie. A request that changes something needs its session's CSRF token
+when it comes with a cookie, a websocket with a cookie needs our own origin. An endpoint without a line in TABLE keeps
+the portal from starting.
+
+What one may not see is "not found" and comes from the queries, which take the `Scope` given here; what one's role
+does not permit is "not permitted" and comes from here.
+
+Not here: cookies and tokens themselves (`sessions.py`).
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum, StrEnum
+from http import HTTPStatus
+from typing import Any, Final, Literal
+from urllib.parse import quote
+
+from quart import Quart, Response, g, redirect, request, websocket
+from quart_babel import gettext
+
+from portal import sessions
+from portal.errors import API, Problem, answer, by_script, forbidden
+from portal.proxy import at_hand, origins
+from schema import people
+from schema.values import Account, Role, Scope
+
+
+class Permission(StrEnum):
+    """What a role may do with the calls that it reaches."""
+
+    VIEW_CALLS = "view_calls"
+    PLAY = "play"
+    DOWNLOAD = "download"
+    LIVE_MONITOR = "live_monitor"
+    PAUSE = "pause"
+
+
+class Open(Enum):
+    """What needs no permission."""
+
+    PUBLIC = "everybody"
+    SIGNED_IN = "everybody who is signed in"
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What a role gives: which calls, and what with them."""
+
+    reach: Literal["tenant", "managed", "own"]
+    permissions: frozenset[Permission]
+
+
+ROLES: Final[Mapping[Role, Grant]] = {
+    Role.USER: Grant("own", frozenset({Permission.VIEW_CALLS, Permission.PLAY, Permission.DOWNLOAD})),
+    Role.SUPERVISOR: Grant(
+        "managed",
+        frozenset({Permission.VIEW_CALLS, Permission.PLAY, Permission.DOWNLOAD, Permission.LIVE_MONITOR}),
+    ),
+    Role.ADMINISTRATOR: Grant("tenant", frozenset(Permission)),
+}
+
+TABLE: Final[Mapping[str, Permission | Open]] = {
+    "static": Open.PUBLIC,
+    "health": Open.PUBLIC,
+    "home": Open.SIGNED_IN,
+    "signin.form": Open.PUBLIC,
+    "signin.enter": Open.PUBLIC,
+    "signin.leave": Open.SIGNED_IN,
+}
+
+SIGN_IN: Final = "/sign-in"
+BEARER: Final = "bearer "
+# Close codes of websockets, from the range for applications (RFC 6455 section 7.4.2).
+CLOSED_SIGN_IN: Final = 4401
+CLOSED_NOT_PERMITTED: Final = 4403
+
+
+def register(app: Quart) -> None:
+    """Puts `app` behind the gate. Errors: RuntimeError when an endpoint of `app` has no line in TABLE."""
+    without = {rule.endpoint for rule in app.url_map.iter_rules()} - TABLE.keys()
+    if without:
+        raise RuntimeError(f"These endpoints have no line in portal/gate.py: {', '.join(sorted(without))}.")
+    app.before_request(_admit_request)
+    app.before_websocket(_admit_websocket)
+
+
+def account() -> Account:
+    """Who is asking. Only behind endpoints that are not PUBLIC."""
+    found = visitor()
+    assert found is not None, "an endpoint that everybody may call asks for an account"  # noqa: S101
+    return found
+
+
+def visitor() -> Account | None:
+    """Who is asking, or None where nobody signed in (or where nobody needs to)."""
+    found: Account | None = g.get("account")
+    return found
+
+
+def scope() -> Scope:
+    """What the one who asks may see; no query for calls can be made without it."""
+    asking = account()
+    return Scope(asking.tenant_id, asking.id, ROLES[asking.role].reach)
+
+
+def may(permission: Permission) -> bool:
+    """Whether the one who asks has this permission, for the calls in his scope."""
+    asking = visitor()
+    return asking is not None and permission in ROLES[asking.role].permissions
+
+
+async def still_admitted() -> bool:
+    """Whether who opened the current websocket may still have it: sessions end, tokens are withdrawn."""
+    now = await _identify()
+    return now is not None and now.id == account().id and now.role == account().role
+
+
+async def _admit_request() -> Any:
+    """Lets the request through (None), or answers it."""
+    need = _need()
+    if need is None or need is Open.PUBLIC:
+        return None
+    asking = await _identify()
+    if asking is None:
+        return await _sign_in_first()
+    g.account = asking
+    if _token() is None:
+        if request.method in sessions.UNSAFE and not await sessions.csrf_token_matches():
+            return await answer(
+                Problem(
+                    403,
+                    gettext("Not accepted"),
+                    gettext("This page is no longer valid. Load it again, and repeat what you did."),
+                    kind="urn:earshot:problem:csrf",
+                )
+            )
+        sessions.renew()
+    if isinstance(need, Permission) and not may(need):
+        return await answer(forbidden())
+    return None
+
+
+async def _admit_websocket() -> Any:
+    need = _need()
+    if need is None or need is Open.PUBLIC:
+        return None
+    if _token() is None and websocket.headers.get("Origin") not in origins():
+        return await _close(CLOSED_NOT_PERMITTED, "This page belongs to another site.")
+    asking = await _identify()
+    if asking is None:
+        return await _close(CLOSED_SIGN_IN, "Sign in first.")
+    g.account = asking
+    if isinstance(need, Permission) and not may(need):
+        return await _close(CLOSED_NOT_PERMITTED, "Your role does not permit this.")
+    return None
+
+
+async def _close(code: int, reason: str) -> Response:
+    """Browsers tell their pages the close code of a websocket, and nothing of one that was not opened."""
+    await websocket.accept()
+    await websocket.close(code, reason)
+    return Response("")
+
+
+def _need() -> Permission | Open | None:
+    """What the endpoint at hand needs; None where there is no such endpoint, which is answered as not found."""
+    endpoint = at_hand().endpoint
+    return None if endpoint is None else TABLE[endpoint]
+
+
+def _token() -> str | None:
+    """The bearer token of a request to the API."""
+    given: str = at_hand().headers.get("Authorization", "")
+    if at_hand().path.startswith(API) and given.lower().startswith(BEARER):
+        return given[len(BEARER) :].strip()
+    return None
+
+
+async def _identify() -> Account | None:
+    token = _token()
+    if token is None:
+        return await sessions.current()
+    found = await people.account_of_token(hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest())
+    return found if found is not None and found.may_sign_in else None
+
+
+async def _sign_in_first() -> Any:
+    if not by_script():
+        there = f"{SIGN_IN}?next={quote(request.full_path.rstrip('?'))}" if request.method == "GET" else SIGN_IN
+        return redirect(there, HTTPStatus.SEE_OTHER)
+    told = gettext("Sign in, or send an API token that is still valid.")
+    return await answer(Problem(401, gettext("Not signed in"), told, headers={"WWW-Authenticate": "Bearer"}))
