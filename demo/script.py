@@ -105,7 +105,7 @@ SUPPORT: Final = Dialogue(
         _caller("Hello, my name is Dora Linden. I am waiting for a parcel that should have come on Tuesday."),
         _callee("Let me look. Do you have the number of the shipment?"),
         _caller("Yes. It is N P, eight eight two, four one six."),
-        _callee("Thank you. One moment, please. It left our depot on Monday, and then the driver found nobody at home."),
+        _callee("Thank you. One moment, please. It left our depot on Monday, but the driver found nobody at home."),
         _caller("That is odd. I was at home all day, and the bell works."),
         _callee("I understand. Perhaps he was at the wrong door. Which floor do you live on?"),
         _caller("The third, on the left. The name is on the bell."),

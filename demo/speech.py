@@ -15,6 +15,7 @@ import espeakng_loader
 import numpy as np
 from numpy.typing import NDArray
 
+from demo.errors import DemoError
 from demo.script import Dialogue, Line, Person, Side
 
 # What telephones carry.
@@ -35,7 +36,7 @@ _Callback: Final = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short)
 Samples = NDArray[np.int16]
 
 
-class SpeechError(Exception):
+class SpeechError(DemoError):
     """The synthesiser does not work here. Its text is a sentence for the user."""
 
 

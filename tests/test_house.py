@@ -15,7 +15,7 @@ MODULES = ["earshot", "settings"]
 MOST_LINES = 500
 DOCUMENTS = sorted((ROOT / "docs").glob("*.md"))
 
-SOURCES = sorted(path for top in [*PACKAGES, "bench", "tests"] for path in (ROOT / top).rglob("*.py"))
+SOURCES = sorted(path for top in [*PACKAGES, "bench", "demo", "tests"] for path in (ROOT / top).rglob("*.py"))
 
 
 @pytest.mark.parametrize("name", [*PACKAGES, *MODULES])

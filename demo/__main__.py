@@ -1,0 +1,49 @@
+"""`python -m demo [FOLDER]`, which `make demo` calls: shows Earshot at work until Ctrl-C, SIGTERM or SIGHUP.
+
+Exit status: 0 when it was stopped, 1 when it could not go on.
+
+Not here: what it shows (show.py), which is imported when signals are taken care of.
+"""
+
+import argparse
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Final
+
+FOLDER: Final = Path("data-demo")
+STOPPED: Final = 0
+FAILED: Final = 1
+
+
+def main() -> int:
+    """Returns the exit status."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
+    try:
+        parser = argparse.ArgumentParser(prog="python -m demo", description="Shows Earshot at work, with three calls.")
+        parser.add_argument("folder", nargs="?", type=Path, default=FOLDER, help=f"where it keeps all; {FOLDER}")
+        return _show(parser.parse_args().folder)
+    except KeyboardInterrupt:
+        print("\nThe demo is stopped; nothing of it runs any more.", flush=True)
+        return STOPPED
+
+
+def _show(folder: Path) -> int:
+    from actors.processes import end_with_parent
+    from demo.errors import DemoError
+    from demo.show import show
+
+    # Who kills make means the demo, too.
+    end_with_parent(os.getppid())
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        show(folder)
+    except DemoError as error:
+        print(error, file=sys.stderr)
+    return FAILED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,5 @@
+"""What can go wrong with the demo. Not here: what becomes of it (__main__.py prints it)."""
+
+
+class DemoError(Exception):
+    """The demo cannot go on. Its text is for the user: what happened, and what to do."""
