@@ -11,6 +11,7 @@ from quart_trio import QuartTrio
 from portal import errors, gate, headers, health, language, layout, sessions, signin
 from portal.config import EXTENSION, Portal, PortalConfig
 from portal.limits import Attempts
+from portal.pages.call import blueprint as calls
 from portal.passwords import Passwords
 from portal.static import StaticFiles
 
@@ -19,7 +20,10 @@ MOST_BODY_BYTES: Final = 64 * 1024
 BODY_WITHIN_S: Final = 10
 
 # Each of them has its endpoints in the gate's table.
-BLUEPRINTS: Final[tuple[Blueprint, ...]] = (signin.blueprint,)
+BLUEPRINTS: Final[tuple[Blueprint, ...]] = (
+    signin.blueprint,
+    calls,
+)
 
 
 class _App(QuartTrio):

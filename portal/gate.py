@@ -69,6 +69,8 @@ TABLE: Final[Mapping[str, Permission | Open]] = {
     "signin.form": Open.PUBLIC,
     "signin.enter": Open.PUBLIC,
     "signin.leave": Open.SIGNED_IN,
+    "calls.index": Permission.VIEW_CALLS,
+    "calls.show": Permission.VIEW_CALLS,
 }
 
 SIGN_IN: Final = "/sign-in"

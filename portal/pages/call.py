@@ -1,0 +1,94 @@
+"""The page of one call: live while it runs, then a player, and all that is known of it.
+
+Not here: audio, peaks and downloads (`portal/audio.py`), listening (`portal/listening.py`), pausing (the API).
+"""
+
+from typing import Final
+from uuid import UUID
+
+from quart import render_template
+from quart_babel import gettext
+
+from portal import gate
+from portal.errors import not_found
+from portal.gate import Permission
+from portal.pages import presentation
+from portal.pages.calls import blueprint, silent_nodes
+from schema import calls
+
+SPEEDS: Final = (0.5, 0.75, 1, 1.25, 1.5, 1.75, 2, 2.5, 3)
+# As people know them; the one a call was recorded in comes without a wait.
+FORMATS: Final = (("opus", "Opus"), ("mp3", "MP3"), ("wav", "WAV"), ("flac", "FLAC"))
+
+
+@blueprint.get("/calls/<uuid:call_id>")
+async def show(call_id: UUID) -> str:
+    """The page."""
+    call = await calls.get_call(gate.scope(), call_id, silent_nodes=await silent_nodes())
+    if call is None:
+        raise not_found()
+    record, words = call.record, texts()
+    pause = presentation.open_pause(record)
+    return await render_template(
+        "calls/call.html",
+        call=call,
+        record=record,
+        state=presentation.state(call),
+        caller=presentation.party(call, "caller"),
+        callee=presentation.party(call, "callee"),
+        began=presentation.began(record),
+        bands=presentation.bands(record),
+        timeline=presentation.timeline(record),
+        pause=pause,
+        paused_since=""
+        if pause is None
+        else words["paused_since"].format(position=presentation.duration(pause.start_s), by=who_pauses(pause.by)),
+        may_play=gate.may(Permission.PLAY),
+        may_download=gate.may(Permission.DOWNLOAD),
+        may_listen=gate.may(Permission.LIVE_MONITOR),
+        may_pause=gate.may(Permission.PAUSE),
+        formats=FORMATS,
+        speeds=SPEEDS,
+        texts=words,
+    )
+
+
+@blueprint.app_template_filter("duration")
+def duration(seconds: float) -> str:
+    return presentation.duration(seconds)
+
+
+@blueprint.app_template_filter("who_pauses")
+def who_pauses(by: str) -> str:
+    """Who paused, in words."""
+    if by == presentation.PHONE_SYSTEM:
+        return gettext("the phone system")
+    return by or gettext("somebody")
+
+
+def texts() -> dict[str, str]:
+    """What the page's scripts say. `{words}` are theirs to fill in."""
+    return {
+        "paused_since": gettext("Paused at {position} by {by}."),
+        "phone_system": gettext("the phone system"),
+        "somebody": gettext("somebody"),
+        "is_paused": gettext("The recording is paused."),
+        "is_recording": gettext("The call is being recorded."),
+        "connecting": gettext("Connecting …"),
+        "delay": gettext("Delay {ms} ms"),
+        "dropped": gettext("{frames} frames were left out to keep up"),
+        "no_sound_now": gettext("No sound now"),
+        "listen_again": gettext("The connection was lost; trying again …"),
+        "listen_lost": gettext("The connection was lost. The recording goes on. Press Listen to try again."),
+        "listen_silent": gettext("The recorder does not answer. Press Listen to try again in a moment."),
+        "listen_not_permitted": gettext("Your role does not permit listening to this call."),
+        "listen_no_call": gettext("This call is not there any more."),
+        "listen_signed_out": gettext("You were signed out. Load this page again to sign in."),
+        "listen_no_audio": gettext("This browser cannot play live audio: {reason}"),
+        "play": gettext("Play"),
+        "pause_playing": gettext("Pause"),
+        "audio_failed": gettext("The recording could not be loaded. It is not lost; load this page again."),
+        "no_answer": gettext("The server did not answer. Check your connection, and try again."),
+        "signed_out": gettext("You were signed out."),
+        "refused": gettext("The server refused this (status {status}). Nothing was changed."),
+    }

@@ -1,0 +1,120 @@
+"""The list of calls: `/calls`, newest first, all of them or those that run.
+
+A page of the list is known by the cursors that led to it, the last one its own: so Newer needs no query of its own.
+Scripts get the table alone, which they put in place of the one that is shown.
+
+Not here: what a row says (`presentation.py`), who may see which call (the queries, by scope).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final, Literal
+from uuid import UUID
+
+from quart import Blueprint, abort, render_template, request, url_for
+
+from portal import gate
+from portal.config import portal
+from portal.errors import by_script
+from portal.pages import presentation
+from schema import calls
+from schema.values import CallRecord, CallStage, CallView, Role
+
+ROWS: Final = 20
+# Counting goes no further: past this the list says "many".
+COUNT_TO: Final = 1000
+# An address stays short enough for every proxy; who goes further back has the browser's own way.
+MOST_CURSORS: Final = 30
+# A node says every five seconds that it lives.
+SILENT_AFTER_S: Final = 20.0
+ANY_ADDRESS: Final = ("0.0.0.0", "::")  # noqa: S104 (compared, not bound)
+SIP_PORT: Final = 5060
+
+VIEWS: Final[Mapping[str, tuple[CallStage, ...]]] = {"all": (), "active": (CallStage.ACTIVE, CallStage.UNREACHABLE)}
+
+blueprint = Blueprint("calls", __name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A line of the list. `ticks`: its duration grows while it is shown."""
+
+    id: UUID
+    record: CallRecord
+    state: presentation.State
+    ticks: bool
+    users: list[str]
+    caller: presentation.Party
+    callee: presentation.Party
+    at: datetime
+    began: datetime
+    duration: str
+
+
+async def silent_nodes() -> frozenset[str]:
+    """The nodes of which nothing was heard lately."""
+    return await calls.silent_nodes(datetime.now(UTC), SILENT_AFTER_S)
+
+
+@blueprint.get("/calls")
+async def index() -> str:
+    """The list, or for scripts its table."""
+    view = request.args.get("view", "all")
+    if view not in VIEWS:
+        abort(404)
+    cursors = request.args.getlist("cursor")
+    at = max(0, request.args.get("at", 0, type=int))
+    silent = await silent_nodes()
+    scope, stages = gate.scope(), VIEWS[view]
+    try:
+        page = await calls.list_calls(
+            scope, stages=stages, limit=ROWS, cursor=cursors[-1] if cursors else None, silent_nodes=silent
+        )
+    except ValueError:
+        abort(404)
+    total = await calls.count_calls(scope, stages=stages, silent_nodes=silent, cap=COUNT_TO)
+    return await render_template(
+        "calls/table.html" if by_script() else "calls/list.html",
+        view=view,
+        at=at,
+        rows=[_row(call) for call in page.calls],
+        total=total if total < COUNT_TO else None,
+        here=_address(view, cursors, at),
+        older=_address(view, [*cursors, page.next], at + ROWS) if page.next is not None else "",
+        newer=_address(view, cursors[:-1], at - ROWS) if cursors else "",
+        sip_address=_sip_address() if gate.account().role is Role.ADMINISTRATOR else "",
+    )
+
+
+def _row(call: CallView) -> Row:
+    record, state = call.record, presentation.state(call)
+    return Row(
+        id=record.id,
+        record=record,
+        state=state,
+        ticks=state in ("recording", "paused"),
+        users=presentation.users(call),
+        caller=presentation.party(call, "caller"),
+        callee=presentation.party(call, "callee"),
+        at=record.started_at,
+        began=presentation.began(record),
+        duration="" if record.duration_s is None else presentation.duration(record.duration_s),
+    )
+
+
+def _address(view: Literal["all", "active"] | str, cursors: list[str], at: int) -> str:
+    """Where a page of the list is; nothing that is as it would be anyway stands in it."""
+    kept = cursors[-MOST_CURSORS:]
+    return url_for(
+        "calls.index", view=view if view != "all" else None, cursor=kept or None, at=at if kept and at > 0 else None
+    )
+
+
+def _sip_address() -> str:
+    """Where phone systems send calls, as far as the portal can know: people reach both on the same host."""
+    host, port = portal().config.sip_bind
+    if host in ANY_ADDRESS:
+        host = request.host.rpartition(":")[0] or request.host
+    bracketed = f"[{host}]" if ":" in host and not host.startswith("[") else host
+    return f"sip:{bracketed}" if port == SIP_PORT else f"sip:{bracketed}:{port}"
