@@ -33,6 +33,8 @@ CANNOT_START: Final = 2
 SEALING_S: Final = 5.0
 # What takes longer than this shows how far it is.
 PATIENCE_S: Final = 2.0
+# Of commands whose options are their house's own: all words go there, `--help` too.
+WORDS_OF_THE_HOUSE: Final = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 
 BYTES_PER_MB: Final = 1_000_000
 
@@ -143,8 +145,50 @@ def archive() -> None:
         _fail(str(error), CANNOT_START)
 
 
-# The options of `dial` are its house's own: all words go there, `--help` too.
-@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})
+@app.command()
+def portal() -> None:
+    """Show calls in the browser, and answer the API."""
+    settings = _start()
+    from engine.keys import gateway_key, session_key
+    from portal.config import PortalConfig
+    from portal.server import Stopped
+    from portal.server import run as run_portal
+
+    master_key = _master_key(settings)
+    config = PortalConfig(
+        bind=settings.portal_bind,
+        database_url=settings.database_url.get_secret_value(),
+        data_dir=settings.data_dir,
+        session_key=session_key(master_key),
+        gateway_key=gateway_key(master_key),
+        sip_bind=settings.sip_bind,
+        public_url=settings.public_url,
+        tls_cert=settings.tls_cert,
+        tls_key=settings.tls_key,
+    )
+    try:
+        run_portal(config)
+    except Stopped as error:
+        _fail(str(error), CANNOT_START)
+
+
+@app.command(context_settings=WORDS_OF_THE_HOUSE)
+def user(context: typer.Context) -> None:
+    """Accounts: who may sign in, and whose calls are whose."""
+    from portal.accounts_command import users
+
+    users(context.args, prog_name="earshot user", obj=_database_url)
+
+
+@app.command(context_settings=WORDS_OF_THE_HOUSE)
+def token(context: typer.Context) -> None:
+    """Tokens for the API."""
+    from portal.accounts_command import tokens
+
+    tokens(context.args, prog_name="earshot token", obj=_database_url)
+
+
+@app.command(context_settings=WORDS_OF_THE_HOUSE)
 def dial(context: typer.Context) -> None:
     """Call a recorder as a phone system would, to try a set-up."""
     from actors.dial.command import dial as dial_command
@@ -251,16 +295,27 @@ def _start() -> "Settings":
     from settings import misspelt
 
     settings = _settings()
+    _make_data_folder(settings)
+    logs.configure(settings.log_level, settings.log_format)
+    for name, closest in misspelt().items():
+        structlog.get_logger().warning("no such setting", variable=name, closest=closest)
+    return settings
+
+
+def _make_data_folder(settings: "Settings") -> None:
     try:
         settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         _fail(_no_data_folder(settings, error.strerror or str(error)), CANNOT_START)
     if not os.access(settings.data_dir, os.W_OK | os.X_OK):
         _fail(_no_data_folder(settings, "its permissions forbid it"), CANNOT_START)
-    logs.configure(settings.log_level, settings.log_format)
-    for name, closest in misspelt().items():
-        structlog.get_logger().warning("no such setting", variable=name, closest=closest)
-    return settings
+
+
+def _database_url() -> str:
+    """The database's URL, for a command that works on it and is no process with a log."""
+    settings = _settings()
+    _make_data_folder(settings)
+    return settings.database_url.get_secret_value()
 
 
 def _no_data_folder(settings: "Settings", reason: str) -> str:
@@ -270,21 +325,26 @@ def _no_data_folder(settings: "Settings", reason: str) -> str:
     )
 
 
-def _private_key(settings: "Settings") -> "X25519PrivateKey":
-    """The archive's private key, for a process that writes: without one it makes one, or cannot start."""
+def _master_key(settings: "Settings") -> bytes:
+    """The master key, for a process that writes: without one it makes one, or cannot start."""
     from actors.keyfile import read_or_make_master_key
     from actors.spool import Spool, SpoolUnusable
-    from engine.keys import KeyRefused, archive_private_key
+    from engine.keys import KeyRefused
 
     given = settings.master_key
+    if given is not None:
+        return given.get_secret_value()
     try:
-        spool = Spool.below(settings.data_dir)
-        key = (
-            given.get_secret_value() if given is not None else read_or_make_master_key(settings.master_key_file, spool)
-        )
+        return read_or_make_master_key(settings.master_key_file, Spool.below(settings.data_dir))
     except (KeyRefused, SpoolUnusable) as error:
         _fail(str(error), CANNOT_START)
-    return archive_private_key(key)
+
+
+def _private_key(settings: "Settings") -> "X25519PrivateKey":
+    """The archive's private key, for a process that writes."""
+    from engine.keys import archive_private_key
+
+    return archive_private_key(_master_key(settings))
 
 
 def _procfile() -> Path:
