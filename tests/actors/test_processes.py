@@ -183,9 +183,9 @@ def test_any_text_is_programs_or_a_sentence(text: str) -> None:
     assert all(program.command for program in programs)
 
 
-def test_our_own_procfile_names_the_engine_and_the_archive() -> None:
+def test_our_own_procfile_names_all_three_programs() -> None:
     programs = read_procfile((Path(processes.__file__).parents[1] / "Procfile").read_text())
-    assert [program.command for program in programs] == [("earshot", "engine"), ("earshot", "archive")]
+    assert [program.command for program in programs] == [("earshot", name) for name in ("engine", "archive", "portal")]
 
 
 def test_a_missing_procfile_is_answered_with_a_sentence(tmp_path: Path) -> None:
