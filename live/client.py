@@ -1,0 +1,316 @@
+"""The client: one connection to an engine's gateway, for all that a portal wants of it.
+
+    async with open_gateway(node, key) as gateway:
+        await gateway.pause(call_id, who="anna", sign="portal")
+        async with gateway.listen(call_id) as feed:
+            async for what in feed: ...          Status, Dropped or Heard
+
+Requests wait for their reply for ANSWER_S. A connection that is lost stays lost: everybody who waits is told, and
+whoever wants another opens one.
+
+Not here: when to connect again (`portal/gateways.py`), samples, browsers.
+"""
+
+import math
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from itertools import count
+from typing import Final
+from uuid import UUID
+
+import structlog
+import trio
+from trio_websocket import ConnectionClosed, ConnectionRejected, WebSocketConnection
+
+from live import messages
+from live.errors import GatewayError, NoSuchCall, Refused, Unanswered, Unreachable
+from live.line import NodeAddress, connect, open_websocket
+from live.messages import Answer, Calls, Dropped, Levels, Status, Visit, unpack_batch
+
+log = structlog.get_logger()
+
+# An engine answers in milliseconds; who pressed a button is told after this that nobody knows.
+ANSWER_S: Final = 2.0
+# An engine that stands still, or whose machine vanished, is noticed after at most twice this.
+PING_EVERY_S: Final = 5.0
+# What a listener may leave unread: seconds of batches. Beyond it loses, and is told.
+MOST_UNREAD: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What came of a call until `now_ns` (the engine's monotonic clock): maybe nothing."""
+
+    now_ns: int
+    visits: tuple[Visit, ...]
+
+
+class Feed:
+    """What comes of one call, in order. Iteration ends after its end; it raises `Unreachable` when the line breaks."""
+
+    def __init__(self, call_id: UUID) -> None:
+        self._call_id = call_id
+        self._send, self._receive = trio.open_memory_channel[Status | Dropped | Heard](MOST_UNREAD)
+        self._unsaid: list[Status] = []
+        self._lost = 0
+        self._broken = ""
+
+    def __aiter__(self) -> "Feed":
+        return self
+
+    async def __anext__(self) -> Status | Dropped | Heard:
+        try:
+            return await self._receive.receive()
+        except trio.EndOfChannel:
+            if self._broken:
+                raise Unreachable(self._broken) from None
+            raise StopAsyncIteration from None
+
+    def put(self, what: Status | Dropped | Heard) -> None:
+        """Add something; packets that nobody reads are lost and counted, words are kept."""
+        try:
+            while self._unsaid:
+                self._say(self._unsaid[0])
+                self._unsaid.pop(0)
+            if self._lost:
+                self._send.send_nowait(Dropped(call=self._call_id, packets=self._lost))
+                self._lost = 0
+            self._say(what)
+        except trio.WouldBlock:
+            if isinstance(what, Status):
+                self._unsaid.append(what)
+            elif isinstance(what, Dropped):
+                self._lost += what.packets
+            else:
+                self._lost += sum(visit.rows for visit in what.visits)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            return  # it has ended, or nobody reads any more
+
+    def _say(self, what: Status | Dropped | Heard) -> None:
+        self._send.send_nowait(what)
+        if isinstance(what, Status) and what.end:
+            self._send.close()
+
+    def breaks(self, reason: str) -> None:
+        """Nothing more comes; whoever reads on is told why."""
+        self._broken = reason
+        self._send.close()
+
+    def close(self) -> None:
+        """Nobody reads any more."""
+        self._receive.close()
+        self._send.close()
+
+
+class Gateway:
+    """An open connection. Made by `open_gateway`."""
+
+    def __init__(self, node: NodeAddress, socket: WebSocketConnection) -> None:
+        self.node = node
+        self.levels: Mapping[UUID, tuple[float | None, float | None] | None] = {}
+        self._socket = socket
+        self._ids = count(1)
+        self._waiting: dict[int, Callable[[messages.AnyReply | GatewayError], None]] = {}
+        self._feeds: dict[UUID, Feed] = {}
+        self._requests, self._to_send = trio.open_memory_channel[str](math.inf)
+        self._ended = trio.Event()
+        self._why = ""
+
+    @property
+    def lost(self) -> bool:
+        """Whether the connection has ended."""
+        return self._ended.is_set()
+
+    async def wait_lost(self) -> None:
+        """Return once the connection has ended."""
+        await self._ended.wait()
+
+    async def calls(self) -> tuple[messages.CallLine, ...]:
+        """The calls that run. Errors: `Unreachable`, `Unanswered`."""
+        reply = await self._ask(messages.ListCalls(id=next(self._ids)))
+        return reply.calls if isinstance(reply, Calls) else ()
+
+    async def pause(self, call_id: UUID, who: str, sign: str) -> Answer:
+        """Keep nothing from here on. Errors: any `GatewayError`."""
+        return await self._control(messages.Pause(id=next(self._ids), call=call_id, who=who, sign=sign))
+
+    async def resume(self, call_id: UUID, who: str, sign: str) -> Answer:
+        """End that pause. Errors: any `GatewayError`."""
+        return await self._control(messages.Resume(id=next(self._ids), call=call_id, who=who, sign=sign))
+
+    async def start(self, call_id: UUID, who: str, sign: str) -> Answer:
+        """Record the call. Errors: any `GatewayError`."""
+        return await self._control(messages.Start(id=next(self._ids), call=call_id, who=who, sign=sign))
+
+    async def stop(self, call_id: UUID, who: str, sign: str) -> Answer:
+        """Record the call no longer. Errors: any `GatewayError`."""
+        return await self._control(messages.Stop(id=next(self._ids), call=call_id, who=who, sign=sign))
+
+    @asynccontextmanager
+    async def listen(self, call_id: UUID) -> AsyncIterator[Feed]:
+        """What comes of a call, from its `Status` on. One at a time for a call.
+
+        Errors: `NoSuchCall`, `Unreachable`, `Unanswered`.
+        """
+        if call_id in self._feeds:
+            raise RuntimeError("This call is being listened to on this connection.")
+        feed = self._feeds[call_id] = Feed(call_id)
+        try:
+            await self._ask(messages.Listen(id=next(self._ids), call=call_id))
+            yield feed
+        finally:
+            del self._feeds[call_id]
+            feed.close()
+            self._tell(messages.Ignore(id=next(self._ids), call=call_id))
+
+    def watch_levels(self, call_ids: Iterable[UUID]) -> None:
+        """From now on `levels` has the levels of these calls, and of no others; it changes ten times a second."""
+        wanted = tuple(call_ids)
+        self.levels = {call_id: level for call_id, level in self.levels.items() if call_id in wanted}
+        self._tell(messages.WatchLevels(id=next(self._ids), calls=wanted))
+
+    async def run(self, ready: Callable[[], None]) -> None:
+        """Read, send and ping until the connection ends. Never raises but when cancelled."""
+        why = f"The connection to the recorder {self.node.name} ended."
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._send)
+                nursery.start_soon(self._ping)
+                ready()
+                await self._read()
+        except* trio.TooSlowError:
+            why = f"The recorder {self.node.name} stopped answering."
+        except* (ConnectionClosed, trio.BrokenResourceError, trio.ClosedResourceError, OSError):
+            pass
+        except* Exception:
+            log.exception("connection to an engine failed", node=self.node.name)
+        finally:
+            self._end(why)
+
+    def _end(self, why: str) -> None:
+        self._why = why
+        self._ended.set()
+        self._requests.close()
+        for reply in list(self._waiting.values()):
+            reply(Unanswered(why))
+        for feed in self._feeds.values():
+            feed.breaks(why)
+
+    async def _control(self, request: messages.Pause | messages.Resume | messages.Start | messages.Stop) -> Answer:
+        reply = await self._ask(request)
+        if not isinstance(reply, Answer):
+            raise Unanswered(f"The recorder {self.node.name} answered something else.")
+        return reply
+
+    async def _ask(self, request: messages.AnyRequest) -> messages.AnyReply:
+        answered = trio.Event()
+        replies: list[messages.AnyReply | GatewayError] = []
+
+        def take(reply: messages.AnyReply | GatewayError) -> None:
+            replies.append(reply)
+            answered.set()
+
+        if self.lost:
+            raise Unreachable(self._why)
+        self._waiting[request.id] = take
+        try:
+            self._tell(request)
+            with trio.move_on_after(ANSWER_S):
+                await answered.wait()
+        finally:
+            del self._waiting[request.id]
+        if not replies:
+            raise Unanswered(f"The recorder {self.node.name} did not answer within {ANSWER_S:g} seconds.")
+        if isinstance(replies[0], GatewayError):
+            raise replies[0]
+        if isinstance(replies[0], messages.Failed):
+            raise _TROUBLES[replies[0].trouble](replies[0].reason)
+        return replies[0]
+
+    def _tell(self, request: messages.AnyRequest) -> None:
+        if not self.lost:
+            self._requests.send_nowait(messages.encode(request))
+
+    async def _send(self) -> None:
+        async for text in self._to_send:
+            with trio.fail_after(ANSWER_S + PING_EVERY_S):
+                await self._socket.send_message(text)
+
+    async def _ping(self) -> None:
+        while True:
+            await trio.sleep(PING_EVERY_S)
+            with trio.fail_after(PING_EVERY_S):
+                await self._socket.ping()
+
+    async def _read(self) -> None:
+        while True:
+            message = await self._socket.get_message()
+            if isinstance(message, bytes):
+                self._take_batch(message)
+            else:
+                self._take(messages.decode_reply(message))
+
+    def _take(self, reply: messages.AnyReply) -> None:
+        if isinstance(reply, Status | Dropped):
+            feed = self._feeds.get(reply.call)
+            if feed is not None:
+                feed.put(reply)
+        elif isinstance(reply, Levels):
+            self.levels = reply.levels
+        else:
+            waiting = self._waiting.get(reply.id)
+            if waiting is not None:
+                waiting(reply)
+
+    def _take_batch(self, data: bytes) -> None:
+        now_ns, visits = unpack_batch(data)
+        of: dict[bytes, list[Visit]] = {}
+        for key, visit in visits:
+            of.setdefault(key, []).append(visit)
+        for call_id, feed in self._feeds.items():
+            feed.put(Heard(now_ns, tuple(of.get(call_id.bytes, ()))))
+
+
+_TROUBLES: Final[dict[str, type[GatewayError]]] = {
+    "refused": Refused,
+    "no-such-call": NoSuchCall,
+    "unanswered": Unanswered,
+    "malformed": Unanswered,
+}
+
+
+@asynccontextmanager
+async def open_gateway(node: NodeAddress, key: bytes) -> AsyncIterator[Gateway]:
+    """Connect to a node's gateway. `key` is `engine.keys.gateway_key`.
+
+    Errors: `Unreachable`, with the reason as a sentence.
+    """
+    stream = await connect(node)
+    try:
+        async with _single(), trio.open_nursery() as nursery:
+            socket = await open_websocket(node, key, nursery, stream)
+            gateway = Gateway(node, socket)
+            running = trio.Event()
+            nursery.start_soon(partial(gateway.run, running.set))
+            await running.wait()
+            yield gateway
+            nursery.cancel_scope.cancel()
+    finally:
+        await trio.aclose_forcefully(stream)
+
+
+@asynccontextmanager
+async def _single() -> AsyncIterator[None]:
+    """What came alone leaves alone, not in a group; a refused handshake as `Unreachable`."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        error: BaseException = group
+        while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+            error = error.exceptions[0]
+        if isinstance(error, ConnectionRejected):
+            body = (error.body or b"").decode("utf-8", "replace")
+            raise Unreachable(f"The recorder's gateway refused this portal ({error.status_code}). {body}") from error
+        raise error from error.__cause__

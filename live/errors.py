@@ -1,0 +1,24 @@
+"""What may come of asking an engine for something, as errors. Each text is a sentence.
+
+Not here: problem documents and pages (the portal's).
+"""
+
+
+class GatewayError(Exception):
+    """Something that was asked of an engine was not done. The text is a sentence."""
+
+
+class Unreachable(GatewayError):
+    """No connection to the gateway, or none any more."""
+
+
+class Refused(GatewayError):
+    """The call's state does not allow it."""
+
+
+class NoSuchCall(GatewayError):
+    """The call does not run on this engine."""
+
+
+class Unanswered(GatewayError):
+    """Nobody knows whether it was done: the answer did not come."""

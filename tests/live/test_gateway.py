@@ -1,0 +1,331 @@
+"""The gateway and its client, over real sockets: who is let in, what is answered, what is heard and what never is."""
+
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from uuid import UUID
+
+import msgspec
+import numpy as np
+import pytest
+import trio
+from trio_websocket import ConnectionClosed, ConnectionRejected, open_websocket_url
+
+from actors.node import Stopped
+from engine.call import EndCall, Pause, Resume
+from engine.events import Paused
+from engine.journal import ROW
+from live import gateway as gateway_module
+from live import messages, peer
+from live.client import Feed, Heard
+from live.errors import NoSuchCall, Refused, Unreachable
+from live.gateway import GatewayConfig
+from live.messages import Dropped, Status
+from live.token import make_token
+from tests.actors.workshop import journal_of, read_journal
+from tests.live.station import KEY, NODE, Station, open_station, until
+
+NOBODY = UUID(int=99)
+WORD = b"word" * 40
+
+
+@pytest.fixture
+async def station(tmp_path: Path) -> AsyncIterator[Station]:
+    async with open_station(tmp_path) as made:
+        yield made
+
+
+def packets_of(heard: Heard) -> list[bytes]:
+    found = []
+    for visit in heard.visits:
+        lengths = np.frombuffer(visit.headers, ROW)["length"]
+        assert len(lengths) == visit.rows
+        ends = np.cumsum(lengths)
+        found += [visit.packets[end - length : end] for end, length in zip(ends, lengths, strict=True)]
+    return found
+
+
+async def collect(feed: Feed, packets: list[bytes], order: list[str]) -> None:
+    """Everything that a feed gives, until its call ends."""
+    async for what in feed:
+        if isinstance(what, Heard):
+            packets += packets_of(what)
+        elif isinstance(what, Status):
+            order.append(what.recording)
+        else:
+            order.append(f"dropped {what.packets}")
+
+
+@pytest.mark.parametrize(
+    ("token", "status"),
+    [
+        (None, 401),
+        ("garbage", 401),
+        ("a.b.c", 401),
+        (make_token(b"another key" * 3, NODE, time.time()), 401),
+        (make_token(KEY, "another-node", time.time()), 401),
+        (make_token(KEY, NODE, time.time() - 3600), 401),
+        (make_token(KEY, NODE, time.time() + 3600), 401),
+    ],
+)
+async def test_without_a_valid_token_no_websocket_opens(station: Station, token: str | None, status: int) -> None:
+    headers = [] if token is None else [("Authorization", f"Bearer {token}")]
+    with pytest.raises(ConnectionRejected) as refused:
+        async with open_websocket_url(f"{station.gateway.url}/live", extra_headers=headers):
+            pass
+    assert refused.value.status_code == status
+    async with station.connect() as gateway:  # and others are served as before
+        assert await gateway.calls() == ()
+
+
+async def test_there_is_nothing_else_at_the_port(station: Station) -> None:
+    headers = [("Authorization", f"Bearer {make_token(KEY, NODE, time.time())}")]
+    with pytest.raises(ConnectionRejected) as refused:
+        async with open_websocket_url(f"{station.gateway.url}/", extra_headers=headers):
+            pass
+    assert refused.value.status_code == 404
+
+
+async def test_a_portal_with_another_key_is_told_why(station: Station) -> None:
+    with pytest.raises(Unreachable, match=r"refused this portal \(401\).*another master key"):
+        async with station.connect(b"x" * 32):
+            pass
+
+
+@pytest.mark.parametrize("noise", [b"", b"\x16\x03\x01\x02\x00", b"GET / HTTP/1.1\r\n\r\n", b"\0" * 70_000])
+async def test_noise_ends_its_own_connection_only(
+    station: Station, noise: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gateway_module, "HANDSHAKE_S", 0.2)
+    port = int(station.gateway.url.rpartition(":")[2])
+    async with station.connect() as gateway:
+        async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
+            with trio.fail_after(5):
+                try:
+                    await stream.send_all(noise)
+                    while await stream.receive_some():
+                        pass
+                except trio.BrokenResourceError:
+                    pass
+        assert await gateway.calls() == ()
+
+
+async def test_a_request_that_makes_no_sense_ends_its_own_connection_only(station: Station) -> None:
+    headers = [("Authorization", f"Bearer {make_token(KEY, NODE, time.time())}")]
+    async with station.connect() as gateway:
+        for nonsense in ("[", '{"op":"explode","id":1}', b"\0\1"):
+            async with open_websocket_url(f"{station.gateway.url}/live", extra_headers=headers) as socket:
+                await socket.send_message(nonsense)
+                with trio.fail_after(5), pytest.raises(ConnectionClosed):
+                    await socket.get_message()
+        assert await gateway.calls() == ()
+
+
+async def test_an_answer_comes_after_the_journal(station: Station) -> None:
+    phones = await station.call()
+    async with station.connect() as gateway:
+        began = trio.current_time()
+        paused = await gateway.pause(phones.call.id, who="anna", sign="api")
+        events, _, _ = read_journal(journal_of(station.node, phones.call.id))
+        assert isinstance(events[-1], Paused)
+        assert (events[-1].holder, events[-1].who, events[-1].sign) == ("person", "anna", "api")
+        assert paused.state == "paused"
+        assert 0 <= paused.position_s <= trio.current_time() - began + 5
+        again = await gateway.pause(phones.call.id, who="bob", sign="portal")
+        assert again.state == "paused"
+        (line,) = await gateway.calls()
+        assert (line.call, line.recording) == (phones.call.id, "paused")
+        resumed = await gateway.resume(phones.call.id, who="anna", sign="portal")
+        assert resumed.state == "recording"
+        assert resumed.position_s >= again.position_s >= paused.position_s
+        assert (await gateway.start(phones.call.id, who="anna", sign="portal")).state == "recording"
+
+
+async def test_what_the_state_forbids_is_refused_with_the_reason(station: Station) -> None:
+    phones = await station.call()
+    async with station.connect() as gateway:
+        with pytest.raises(Refused, match="can be paused, not stopped"):
+            await gateway.stop(phones.call.id, who="anna", sign="portal")
+        await phones.ask(Pause("phone-system", "inactive"))
+        with pytest.raises(Refused, match="resumes when the phone system does"):
+            await gateway.resume(phones.call.id, who="anna", sign="portal")
+        with pytest.raises(NoSuchCall):
+            await gateway.pause(NOBODY, who="anna", sign="portal")
+        with pytest.raises(NoSuchCall):
+            async with gateway.listen(NOBODY):
+                pass
+
+
+async def test_a_listener_hears_what_is_kept_and_nothing_of_a_pause(station: Station) -> None:
+    before, secret, after = (word * 40 for word in (b"befo", b"secr", b"afte"))
+    phones = await station.call()
+    packets: list[bytes] = []
+    order: list[str] = []
+    async with station.connect() as gateway, gateway.listen(phones.call.id) as feed, trio.open_nursery() as nursery:
+        nursery.start_soon(collect, feed, packets, order)
+        await phones.talk(before, before, packets=10)
+        await gateway.pause(phones.call.id, who="anna", sign="portal")
+        await phones.talk(secret, secret, packets=10)
+        await gateway.resume(phones.call.id, who="anna", sign="portal")
+        await phones.talk(after, after, packets=10)
+        await phones.ask(EndCall("normal"))
+    assert [sum(word in packet for packet in packets) for word in (before, secret, after)] == [20, 0, 20]
+    assert packets == station.journal(phones)
+    assert order == ["recording", "paused", "recording", "off"]
+
+
+async def test_who_comes_late_is_told_how_the_call_is(station: Station) -> None:
+    phones = await station.call()
+    await phones.ask(Pause("person", who="anna"))
+    async with station.connect() as gateway, gateway.listen(phones.call.id) as feed:
+        status = await anext(feed)
+        assert isinstance(status, Status)
+        assert (status.recording, status.by, status.end) == ("paused", "anna", "")
+        assert [stream.side for stream in status.streams] == ["caller", "callee"]
+        assert [codec.name for codec in status.streams[0].codecs] == ["PCMU"]
+        await phones.ask(Resume("person"), EndCall("interrupted", "test"))
+        told = [each async for each in feed if isinstance(each, Status)]
+    assert [(status.recording, status.end) for status in told] == [("recording", ""), ("off", "interrupted")]
+
+
+async def test_time_goes_on_while_nothing_comes(station: Station) -> None:
+    phones = await station.call()
+    async with station.connect() as gateway, gateway.listen(phones.call.id) as feed:
+        with trio.fail_after(5):
+            heard = [each async for each in _first(feed, 3) if isinstance(each, Heard)]
+    assert all(each.visits == () for each in heard)
+    assert heard[0].now_ns < heard[1].now_ns <= time.monotonic_ns()
+
+
+async def _first(feed: Feed, count: int) -> AsyncIterator[object]:
+    for _ in range(count):
+        yield await anext(feed)
+
+
+async def test_the_sweep_rests_once_nobody_listens(station: Station) -> None:
+    phones = await station.call()
+    at_rest = station.node.sweep.ticks_per_round
+    async with station.connect() as gateway:
+        async with gateway.listen(phones.call.id):
+            assert station.node.sweep.ticks_per_round > at_rest
+        await gateway.calls()  # answered in order: the engine has read that nobody listens
+        assert station.node.sweep.ticks_per_round == at_rest
+        async with gateway.listen(phones.call.id):
+            assert station.node.sweep.ticks_per_round > at_rest
+    await until(lambda: station.node.sweep.ticks_per_round == at_rest, "the connection's end to be noticed")
+
+
+async def test_a_slow_portal_loses_packets_is_told_and_harms_nobody(
+    station: Station, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One portal stops reading: what waits for it is bounded, the other and the recording miss nothing."""
+    monkeypatch.setattr(peer, "MOST_WAITING_BYTES", 20_000)
+    monkeypatch.setattr(gateway_module, "SEND_BUFFER_BYTES", 4096)
+    slow, quick = await station.call(1), await station.call(2)
+    packets: list[bytes] = []
+    order: list[str] = []
+    headers = [("Authorization", f"Bearer {make_token(KEY, NODE, time.time())}")]
+    url = f"{station.gateway.url}/live"
+    async with (
+        station.connect() as gateway,
+        gateway.listen(quick.call.id) as feed,
+        open_websocket_url(url, extra_headers=headers, receive_buffer_size=1024) as socket,
+        trio.open_nursery() as nursery,
+    ):
+        nursery.start_soon(collect, feed, packets, order)
+        await socket.send_message(messages.encode(messages.Listen(id=1, call=slow.call.id)))
+        with trio.fail_after(5):
+            await until(lambda: station.node.sweep._watched.__len__() == 2, "both to be listened to")
+        flood = b"x" * 1400
+        for _ in range(400):  # 1.1 MB
+            slow.say(flood, flood)
+            quick.say(WORD, WORD)
+            await trio.sleep(0.001)
+        dropped, received = 0, 0
+        await slow.ask(EndCall("normal"))
+        await quick.ask(EndCall("normal"))
+        while True:  # and now it reads on
+            with trio.fail_after(5):
+                message = await socket.get_message()
+            if isinstance(message, bytes):
+                _, visits = messages.unpack_batch(message)
+                received += sum(visit.rows for _, visit in visits)
+                continue
+            reply = messages.decode_reply(message)
+            if isinstance(reply, Dropped):
+                dropped += reply.packets
+            elif isinstance(reply, Status) and reply.end:
+                break
+        assert dropped > 0
+        assert dropped + received == 800
+    assert len(station.journal(slow)) == len(station.journal(quick)) == 800
+    assert packets == station.journal(quick)
+    assert order == ["recording", "off"]
+
+
+async def test_a_portal_that_never_reads_is_cut_off(station: Station, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(peer, "SEND_S", 0.3)
+    monkeypatch.setattr(gateway_module, "SEND_BUFFER_BYTES", 4096)
+    phones = await station.call()
+    headers = [("Authorization", f"Bearer {make_token(KEY, NODE, time.time())}")]
+    url = f"{station.gateway.url}/live"
+    async with open_websocket_url(url, extra_headers=headers, receive_buffer_size=1024) as socket:
+        await socket.send_message(messages.encode(messages.Listen(id=1, call=phones.call.id)))
+        await until(lambda: station.node.sweep._watched, "it to listen")
+        flood = b"x" * 1400
+        with trio.fail_after(10):
+            while station.node.sweep._watched:
+                phones.say(flood, flood)
+                await trio.sleep(0.001)
+    async with station.connect() as gateway:
+        assert len(await gateway.calls()) == 1
+
+
+async def test_an_engine_that_is_gone_is_told_to_listeners_and_to_who_waits(station: Station) -> None:
+    phones = await station.call()
+    async with station.connect() as gateway, gateway.listen(phones.call.id) as feed:
+        station.serving.cancel()
+        with trio.fail_after(5), pytest.raises(Unreachable, match="test"):
+            async for _ in feed:
+                pass
+        assert gateway.lost
+        with pytest.raises(Unreachable):
+            await gateway.pause(phones.call.id, who="anna", sign="portal")
+
+
+async def test_a_port_in_use_is_a_sentence(station: Station) -> None:
+    port = int(station.gateway.url.rpartition(":")[2])
+    with pytest.raises(Stopped, match="EARSHOT_GATEWAY_BIND"):
+        gateway_module.Gateway(GatewayConfig(("127.0.0.1", port), NODE, KEY))
+
+
+async def test_nobody_there_is_a_sentence(station: Station) -> None:
+    url = station.gateway.url
+    station.serving.cancel()
+    station.gateway.close()
+    with pytest.raises(Unreachable, match=f"test cannot be reached at {url}"):
+        async with station.connect(url=url):
+            pass
+
+
+async def test_a_feed_that_nobody_reads_loses_packets_and_no_words() -> None:
+    feed = Feed(NOBODY)
+    visit = messages.Visit(1, 1, 2, b"", b"")
+    status = messages.Status(
+        call=NOBODY,
+        started=msgspec.json.decode("[1,1]", type=messages.Instant),
+        recording="paused",
+        position_s=1.0,
+        by="anna",
+        streams=(),
+    )
+    for number in range(150):
+        feed.put(Heard(number, (visit,)))
+    feed.put(status)
+    read = [await anext(feed) for _ in range(100)]
+    assert all(isinstance(each, Heard) for each in read)
+    feed.put(Heard(150, ()))
+    told = [await anext(feed) for _ in range(3)]
+    assert [type(each) for each in told] == [Status, Dropped, Heard]
+    assert isinstance(told[1], Dropped)
+    assert told[1].packets == 100
