@@ -48,6 +48,7 @@ async def show(call_id: UUID) -> str:
         may_listen=gate.may(Permission.LIVE_MONITOR),
         may_pause=gate.may(Permission.PAUSE),
         formats=FORMATS,
+        format_name=dict(FORMATS).get(record.recording_file.format) if record.recording_file else "",
         speeds=SPEEDS,
         texts=words,
     )
@@ -86,6 +87,7 @@ def texts() -> dict[str, str]:
         "listen_signed_out": gettext("You were signed out. Load this page again to sign in."),
         "listen_no_audio": gettext("This browser cannot play live audio: {reason}"),
         "play": gettext("Play"),
+        "paused": gettext("Paused"),
         "pause_playing": gettext("Pause"),
         "audio_failed": gettext("The recording could not be loaded. It is not lost; load this page again."),
         "no_answer": gettext("The server did not answer. Check your connection, and try again."),

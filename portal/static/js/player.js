@@ -21,6 +21,8 @@ const SIDE_HEIGHT_PX = { phone: 44, desktop: 64 };
 const QUIETEST_PEAK = 0.2;
 // Marks on the time axis lie no closer than this.
 const MARK_PX = 80;
+// A band narrower than this has no room for its word.
+const WORD_PX = 60;
 const MARKS_S = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600];
 
 export class Player {
@@ -131,6 +133,7 @@ export class Player {
       peaks: [peaks.caller, peaks.callee],
       duration: this.total_s,
       splitChannels: [side("caller"), side("callee")],
+      normalize: true,
       maxPeak: Math.max(loudest, QUIETEST_PEAK),
       height,
       barWidth: 2,
@@ -153,7 +156,9 @@ export class Player {
     });
     this.signal.addEventListener("abort", () => this.wave.destroy());
     for (const band of JSON.parse(this.root.dataset.bands)) {
-      regions.addRegion({ ...band, color: colour("--pause-band"), drag: false, resize: false });
+      const roomy = ((band.end - band.start) / this.total_s) * this.part("wave").clientWidth > WORD_PX;
+      const content = roomy ? text("paused") : undefined;
+      regions.addRegion({ ...band, content, color: colour("--pause-band"), drag: false, resize: false });
     }
     this.part("wave").classList.remove("placeholder");
   }
