@@ -163,7 +163,8 @@ def logins_of(folder: Path, programs: Programs) -> Logins:
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir(mode=0o700)
     logins = Logins({person.login: _password() for person in PEOPLE}, "")
-    for person in PEOPLE:
+    # A group is there once somebody is in it; then somebody can manage it.
+    for person in reversed(PEOPLE):
         words = ("user", "add", person.login, "--role", person.role, *person.options, "--password-stdin")
         programs.ask(*words, given=logins.passwords[person.login] + "\n", data_dir=str(new.absolute()))
     token = programs.ask("token", "add", "--user", PEOPLE[0].login, data_dir=str(new.absolute())).strip()
