@@ -3,6 +3,10 @@
 It is the fast path; a call's own journal is the authority. A segment is sealed like a journal, under a name that only
 rises; a new one begins with every start of the engine (which cannot read an old one) and at a size.
 
+The clerk deletes what it has read, so that a segment or two are there as a rule. While the database is away they become
+more; past MOST_SEGMENTS the oldest go unread. Nothing is lost with them but the fast path: the clerk reads the journals
+of calls that run where it finds events missing, and a finished call is told as a whole, from its journal.
+
 Not here: reading segments (the clerk's).
 """
 
@@ -18,8 +22,7 @@ from engine.journal import JournalWriter
 log = structlog.get_logger()
 
 SEGMENT_BYTES: Final = 8 * 2**20
-# Half a GB, some hundred thousand events. Nobody reads them in this release, and the disk is for calls: the oldest go.
-# Nothing is lost with them but the fast path, since journals and manifests hold every event.
+# Half a GB: the events of some 70,000 calls. The disk is for calls.
 MOST_SEGMENTS: Final = 64
 
 

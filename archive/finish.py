@@ -5,8 +5,9 @@
     <data>/recordings/YYYY/MM/DD/<call-id>/                  the rename is the commit; the date is the start's, in UTC
         audio.opus (wav, flac, mp3)   peaks.dat   manifest.json
 
-The journal goes last, and only once a whole recording lies on the disk. A journal of which no call can be made goes to
-`spool/stuck/` with the reason; nothing of it is deleted. One that was sealed for another key stays: the key is wrong.
+The journal goes last, and only once a whole recording lies on the disk and is noted for the database (`unlisted.py`). A
+journal of which no call can be made goes to `spool/stuck/` with the reason; nothing of it is deleted. One that was
+sealed for another key stays: the key is wrong.
 
 Not here: which call is next, threads, retries (`service.py`).
 """
@@ -31,6 +32,7 @@ from archive.manifest import MANIFEST_NAME, Audio, Manifest, Peaks, audio_of, de
 from archive.peaks import POINTS_PER_S, PeaksWriter
 from archive.render import PausePolicy, Renderer
 from archive.survey import Survey, survey
+from archive.unlisted import note
 from engine.journal import JournalError
 from engine.timeline import SECOND_NS
 
@@ -48,6 +50,7 @@ class Step(StrEnum):
     DESCRIBED = "described"
     SYNCED = "synced"
     COMMITTED = "committed"
+    NOTED = "noted"
     DELETED = "deleted"
     STUCK = "stuck"
 
@@ -112,6 +115,8 @@ def finish(
             stuck = _set_aside(spool, source, str(error))
             after_step(Step.STUCK)
             return stuck
+    note(spool, name, recording.folder)
+    after_step(Step.NOTED)
     _forget(source)
     after_step(Step.DELETED)
     return recording
@@ -219,6 +224,7 @@ def _set_aside(spool: Spool, source: Path, reason: str) -> Stuck:
     while target.exists():
         number += 1
         target = spool.stuck / f"{source.name}_{number}"
+    note(spool, source.name, target)
     os.rename(source, target)
     return Stuck(target, reason)
 

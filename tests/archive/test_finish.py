@@ -12,6 +12,7 @@ import pytest
 
 from actors.spool import Spool
 from archive import finish as finishing
+from archive import unlisted
 from archive.encode import Encoding
 from archive.finish import Abandoned, Recipe, Recording, Step, Stuck, finish
 from archive.manifest import read_manifest
@@ -23,7 +24,15 @@ from tests.archive.calls import CALL_ID, CALLEE_HZ, CALLER_HZ, PRIVATE_KEY, Scri
 
 NAME = str(CALL_ID)
 RECIPE = Recipe(PRIVATE_KEY, Encoding("flac"), "silence")
-STEPS = [Step.SURVEYED, Step.ENCODED, Step.DESCRIBED, Step.SYNCED, Step.COMMITTED, Step.DELETED]
+STEPS = [
+    Step.SURVEYED,
+    Step.ENCODED,
+    Step.DESCRIBED,
+    Step.SYNCED,
+    Step.COMMITTED,
+    Step.NOTED,
+    Step.DELETED,
+]
 
 
 @pytest.fixture
@@ -56,6 +65,8 @@ def test_a_recording_with_the_right_voice_on_each_side(spool, form):
     recording = run(spool, Recipe(PRIVATE_KEY, Encoding(form), "silence"), after_step=steps.append)
     assert steps == STEPS
     assert recording.folder == folder(spool)
+    assert unlisted.waiting(spool) == [CALL_ID]
+    assert unlisted.folder_of(spool, CALL_ID) == recording.folder
     assert sorted(path.name for path in recording.folder.iterdir()) == [f"audio.{form}", "manifest.json", "peaks.dat"]
     assert list(spool.finished.iterdir()) == []
 
@@ -97,7 +108,7 @@ def test_what_is_there_already_is_not_made_again(spool):
     shutil.copytree(kept, journal)
     steps = []
     assert isinstance(run(spool, after_step=steps.append), Recording)
-    assert steps == [Step.DELETED]
+    assert steps == [Step.NOTED, Step.DELETED]
     assert {path: path.stat().st_mtime_ns for path in folder(spool).iterdir()} == before
     assert list(spool.finished.iterdir()) == []
 
@@ -185,7 +196,8 @@ def test_everything_is_synced_before_the_rename_and_the_journal_goes_last(spool,
     made = done.index(("rename", NAME))
     part = NAME + ".part"
     assert {name for what, name in done[:made] if what == "sync"} >= {"audio.flac", "peaks.dat", "manifest.json", part}
-    assert done[made + 1 :] == [("sync", "05"), ("unlink", "journal")]
+    noted = [("sync", f".{NAME}"), ("rename", NAME), ("sync", "unlisted")]
+    assert done[made + 1 :] == [("sync", "05"), *noted, ("unlink", "journal")]
     assert ("sync", "2026") in done[:made]  # the folders of the date are new
 
 
@@ -221,6 +233,7 @@ def test_a_call_that_cannot_be_read_is_set_aside_with_the_reason(spool, harm, re
     assert kept == before
     assert not source.exists()
     assert not recordings(spool).exists()
+    assert unlisted.folder_of(spool, CALL_ID) == stuck.folder
 
 
 def test_two_stuck_calls_of_one_name_are_both_kept(spool):
