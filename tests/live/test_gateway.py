@@ -1,7 +1,10 @@
 """The gateway and its client, over real sockets: who is let in, what is answered, what is heard and what never is."""
 
+import socket
 import time
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
@@ -9,7 +12,12 @@ import msgspec
 import numpy as np
 import pytest
 import trio
-from trio_websocket import ConnectionClosed, ConnectionRejected, open_websocket_url
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from trio.testing import MockClock
+from trio_websocket import ConnectionClosed, WebSocketConnection
 
 from actors.node import Stopped
 from engine.call import EndCall, Pause, Resume
@@ -17,9 +25,10 @@ from engine.events import Paused
 from engine.journal import ROW
 from live import gateway as gateway_module
 from live import messages, peer
-from live.client import Feed, Heard
+from live.client import Feed, Heard, open_gateway
 from live.errors import NoSuchCall, Refused, Unreachable
 from live.gateway import GatewayConfig
+from live.line import NodeAddress, connect, open_websocket
 from live.messages import Dropped, Status
 from live.token import make_token
 from tests.actors.workshop import journal_of, read_journal
@@ -56,6 +65,33 @@ async def collect(feed: Feed, packets: list[bytes], order: list[str]) -> None:
             order.append(f"dropped {what.packets}")
 
 
+@asynccontextmanager
+async def plain_portal(station: Station) -> AsyncIterator[WebSocketConnection]:
+    """A portal that reads only when the test does, and holds little until then."""
+    stream = await connect(station.address)
+    assert isinstance(stream, trio.SocketStream)
+    stream.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    try:
+        async with trio.open_nursery() as nursery:
+            yield await open_websocket(station.address, KEY, nursery, stream)
+            nursery.cancel_scope.cancel()
+    finally:
+        await trio.aclose_forcefully(stream)
+
+
+async def knock(station: Station, path: str, token: str | None) -> int:
+    """The status that a websocket's opening request gets."""
+    authorization = "" if token is None else f"Authorization: Bearer {token}\r\n"
+    port = int(station.gateway.url.rpartition(":")[2])
+    async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
+        await stream.send_all(
+            f"GET {path} HTTP/1.1\r\nHost: recorder\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{authorization}\r\n".encode()
+        )
+        with trio.fail_after(5):
+            return int((await stream.receive_some()).split()[1])
+
+
 @pytest.mark.parametrize(
     ("token", "status"),
     [
@@ -69,21 +105,14 @@ async def collect(feed: Feed, packets: list[bytes], order: list[str]) -> None:
     ],
 )
 async def test_without_a_valid_token_no_websocket_opens(station: Station, token: str | None, status: int) -> None:
-    headers = [] if token is None else [("Authorization", f"Bearer {token}")]
-    with pytest.raises(ConnectionRejected) as refused:
-        async with open_websocket_url(f"{station.gateway.url}/live", extra_headers=headers):
-            pass
-    assert refused.value.status_code == status
+    assert await knock(station, "/live", token) == status
     async with station.connect() as gateway:  # and others are served as before
         assert await gateway.calls() == ()
 
 
 async def test_there_is_nothing_else_at_the_port(station: Station) -> None:
-    headers = [("Authorization", f"Bearer {make_token(KEY, NODE, time.time())}")]
-    with pytest.raises(ConnectionRejected) as refused:
-        async with open_websocket_url(f"{station.gateway.url}/", extra_headers=headers):
-            pass
-    assert refused.value.status_code == 404
+    assert await knock(station, "/live", make_token(KEY, NODE, time.time())) == 101
+    assert await knock(station, "/", make_token(KEY, NODE, time.time())) == 404
 
 
 async def test_a_portal_with_another_key_is_told_why(station: Station) -> None:
@@ -111,13 +140,12 @@ async def test_noise_ends_its_own_connection_only(
 
 
 async def test_a_request_that_makes_no_sense_ends_its_own_connection_only(station: Station) -> None:
-    headers = [("Authorization", f"Bearer {make_token(KEY, NODE, time.time())}")]
     async with station.connect() as gateway:
         for nonsense in ("[", '{"op":"explode","id":1}', b"\0\1"):
-            async with open_websocket_url(f"{station.gateway.url}/live", extra_headers=headers) as socket:
-                await socket.send_message(nonsense)
+            async with plain_portal(station) as portal:
+                await portal.send_message(nonsense)
                 with trio.fail_after(5), pytest.raises(ConnectionClosed):
-                    await socket.get_message()
+                    await portal.get_message()
         assert await gateway.calls() == ()
 
 
@@ -224,18 +252,16 @@ async def test_a_slow_portal_loses_packets_is_told_and_harms_nobody(
     slow, quick = await station.call(1), await station.call(2)
     packets: list[bytes] = []
     order: list[str] = []
-    headers = [("Authorization", f"Bearer {make_token(KEY, NODE, time.time())}")]
-    url = f"{station.gateway.url}/live"
     async with (
         station.connect() as gateway,
         gateway.listen(quick.call.id) as feed,
-        open_websocket_url(url, extra_headers=headers, receive_buffer_size=1024) as socket,
+        plain_portal(station) as portal,
         trio.open_nursery() as nursery,
     ):
         nursery.start_soon(collect, feed, packets, order)
-        await socket.send_message(messages.encode(messages.Listen(id=1, call=slow.call.id)))
+        await portal.send_message(messages.encode(messages.Listen(id=1, call=slow.call.id)))
         with trio.fail_after(5):
-            await until(lambda: station.node.sweep._watched.__len__() == 2, "both to be listened to")
+            await until(lambda: len(station.node.sweep._watched) == 2, "both to be listened to")
         flood = b"x" * 1400
         for _ in range(400):  # 1.1 MB
             slow.say(flood, flood)
@@ -246,7 +272,7 @@ async def test_a_slow_portal_loses_packets_is_told_and_harms_nobody(
         await quick.ask(EndCall("normal"))
         while True:  # and now it reads on
             with trio.fail_after(5):
-                message = await socket.get_message()
+                message = await portal.get_message()
             if isinstance(message, bytes):
                 _, visits = messages.unpack_batch(message)
                 received += sum(visit.rows for _, visit in visits)
@@ -267,10 +293,8 @@ async def test_a_portal_that_never_reads_is_cut_off(station: Station, monkeypatc
     monkeypatch.setattr(peer, "SEND_S", 0.3)
     monkeypatch.setattr(gateway_module, "SEND_BUFFER_BYTES", 4096)
     phones = await station.call()
-    headers = [("Authorization", f"Bearer {make_token(KEY, NODE, time.time())}")]
-    url = f"{station.gateway.url}/live"
-    async with open_websocket_url(url, extra_headers=headers, receive_buffer_size=1024) as socket:
-        await socket.send_message(messages.encode(messages.Listen(id=1, call=phones.call.id)))
+    async with plain_portal(station) as portal:
+        await portal.send_message(messages.encode(messages.Listen(id=1, call=phones.call.id)))
         await until(lambda: station.node.sweep._watched, "it to listen")
         flood = b"x" * 1400
         with trio.fail_after(10):
@@ -299,13 +323,53 @@ async def test_a_port_in_use_is_a_sentence(station: Station) -> None:
         gateway_module.Gateway(GatewayConfig(("127.0.0.1", port), NODE, KEY))
 
 
-async def test_nobody_there_is_a_sentence(station: Station) -> None:
-    url = station.gateway.url
-    station.serving.cancel()
-    station.gateway.close()
+async def test_nobody_there_is_a_sentence() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as once:
+        url = f"ws://127.0.0.1:{once.getsockname()[1]}"
     with pytest.raises(Unreachable, match=f"test cannot be reached at {url}"):
-        async with station.connect(url=url):
+        async with open_gateway(NodeAddress(NODE, url), KEY):
             pass
+
+
+async def test_who_takes_the_connection_and_says_nothing_is_given_up(autojump_clock: MockClock) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"ws://127.0.0.1:{silent.getsockname()[1]}"
+        with pytest.raises(Unreachable, match="says nothing"):
+            async with open_gateway(NodeAddress(NODE, url), KEY):
+                pass
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A certificate and its key, of no authority and for another name."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "recorder-1.example")])
+    now = datetime.now(UTC)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+    made = (
+        builder.not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1)).sign(key, SHA256())
+    )
+    folder = tmp_path_factory.mktemp("tls")
+    cert_file, key_file = folder / "cert.pem", folder / "key.pem"
+    cert_file.write_bytes(made.public_bytes(Encoding.PEM))
+    key_file.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return cert_file, key_file
+
+
+async def test_a_gateway_is_known_by_its_certificate(tmp_path: Path, certificate: tuple[Path, Path]) -> None:
+    async with open_station(tmp_path, tls=certificate) as station:
+        assert station.gateway.url.startswith("wss://")
+        phones = await station.call()
+        async with station.connect(certificate_pem=certificate[0].read_text()) as gateway:
+            assert (await gateway.pause(phones.call.id, who="anna", sign="portal")).state == "paused"
+        with pytest.raises(Unreachable, match=r"cannot be trusted.*certificate"):
+            async with station.connect():
+                pass
+
+
+async def test_a_certificate_without_its_key_is_a_sentence(certificate: tuple[Path, Path]) -> None:
+    with pytest.raises(Stopped, match="EARSHOT_GATEWAY_TLS_CERT"):
+        gateway_module.Gateway(GatewayConfig(("127.0.0.1", 0), NODE, KEY, certificate[0], certificate[0]))
 
 
 async def test_a_feed_that_nobody_reads_loses_packets_and_no_words() -> None:
