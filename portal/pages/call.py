@@ -12,7 +12,7 @@ from quart_babel import gettext
 from portal import gate
 from portal.errors import not_found
 from portal.gate import Permission
-from portal.pages import presentation
+from portal.pages import presentation, texts
 from portal.pages.calls import blueprint, silent_nodes
 from schema import calls
 
@@ -27,7 +27,7 @@ async def show(call_id: UUID) -> str:
     call = await calls.get_call(gate.scope(), call_id, silent_nodes=await silent_nodes())
     if call is None:
         raise not_found()
-    record, words = call.record, texts()
+    record, words = call.record, texts.of_call()
     pause = presentation.open_pause(record)
     return await render_template(
         "calls/call.html",
@@ -65,32 +65,3 @@ def who_pauses(by: str) -> str:
     if by == presentation.PHONE_SYSTEM:
         return gettext("the phone system")
     return by or gettext("somebody")
-
-
-def texts() -> dict[str, str]:
-    """What the page's scripts say. `{words}` are theirs to fill in."""
-    return {
-        "paused_since": gettext("Paused at {position} by {by}."),
-        "phone_system": gettext("the phone system"),
-        "somebody": gettext("somebody"),
-        "is_paused": gettext("The recording is paused."),
-        "is_recording": gettext("The call is being recorded."),
-        "connecting": gettext("Connecting …"),
-        "delay": gettext("Delay {ms} ms"),
-        "dropped": gettext("{frames} frames were left out to keep up"),
-        "no_sound_now": gettext("No sound now"),
-        "listen_again": gettext("The connection was lost; trying again …"),
-        "listen_lost": gettext("The connection was lost. The recording goes on. Press Listen to try again."),
-        "listen_silent": gettext("The recorder does not answer. Press Listen to try again in a moment."),
-        "listen_not_permitted": gettext("Your role does not permit listening to this call."),
-        "listen_no_call": gettext("This call is not there any more."),
-        "listen_signed_out": gettext("You were signed out. Load this page again to sign in."),
-        "listen_no_audio": gettext("This browser cannot play live audio: {reason}"),
-        "play": gettext("Play"),
-        "paused": gettext("Paused"),
-        "pause_playing": gettext("Pause"),
-        "audio_failed": gettext("The recording could not be loaded. It is not lost; load this page again."),
-        "no_answer": gettext("The server did not answer. Check your connection, and try again."),
-        "signed_out": gettext("You were signed out."),
-        "refused": gettext("The server refused this (status {status}). Nothing was changed."),
-    }

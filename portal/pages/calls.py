@@ -17,7 +17,7 @@ from quart import Blueprint, abort, render_template, request, url_for
 from portal import gate
 from portal.config import portal
 from portal.errors import by_script
-from portal.pages import presentation
+from portal.pages import presentation, texts
 from schema import calls
 from schema.values import CallRecord, CallStage, CallView, Role
 
@@ -83,6 +83,7 @@ async def index() -> str:
         here=_address(view, cursors, at),
         older=_address(view, [*cursors, page.next], at + ROWS) if page.next is not None else "",
         newer=_address(view, cursors[:-1], at - ROWS) if cursors else "",
+        texts=texts.of_requests(),
         sip_address=_sip_address() if gate.account().role is Role.ADMINISTRATOR else "",
     )
 

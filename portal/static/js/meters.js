@@ -18,6 +18,7 @@ export class Meter {
   /* A new level, or null where none may be shown (the recording is paused). */
   set(dbfs) {
     this.given = dbfs ?? FLOOR_DBFS;
+    if (dbfs === null) this.shown = FLOOR_DBFS;
     this.element.classList.toggle("meter-off", dbfs === null);
     this.element.classList.toggle("meter-speaking", dbfs !== null && dbfs > SPEECH_DBFS);
     this.element.setAttribute("aria-valuenow", Math.round(Math.max(FLOOR_DBFS, this.given)));
