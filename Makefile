@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
+COMMA := ,
 # Installs Earshot with the extras in $(1), and shows each package by name. pip itself says nothing for half a minute,
 # or too much.
 PIP = rm -f $@; { $(BIN)/pip install --disable-pip-version-check --no-input --editable '.$(1)' && touch $@; } \
@@ -58,7 +59,7 @@ $(VENV)/.installed-for-demo: pyproject.toml | $(BIN)/pip
 # Tests run the demo, too.
 $(VENV)/.installed-for-development: pyproject.toml | $(BIN)/pip
 	@echo "Installing Earshot and what tests and checks need."
-	@$(call PIP,[demo,dev])
+	@$(call PIP,[demo$(COMMA)dev])
 	@touch $(VENV)/.installed $(VENV)/.installed-for-demo
 
 # Any of the installs will do; whichever ran last is as new as pyproject.toml.
