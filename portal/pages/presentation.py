@@ -100,12 +100,12 @@ def bands(record: CallRecord) -> list[Band]:
     """Where the player marks pauses; none without a file."""
     if record.recording_file is None:
         return []
-    skipped = _skips_pauses(record)
+    skipped, whole_s = _skips_pauses(record), record.recording_file.duration_s
     found = []
     for pause in record.pauses:
         start = pause.start_s if pause.file_s is None else pause.file_s
-        length = 0.0 if skipped or pause.end_s is None else pause.end_s - pause.start_s
-        found.append(Band(start, min(start + length, record.recording_file.duration_s)))
+        end = whole_s if pause.end_s is None else min(start + pause.end_s - pause.start_s, whole_s)
+        found.append(Band(start, start if skipped else end))
     return found
 
 
