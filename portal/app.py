@@ -9,6 +9,8 @@ from quart import Blueprint, redirect
 from quart_trio import QuartTrio
 
 from portal import errors, gate, headers, health, language, layout, sessions, signin
+from portal.api.calls import blueprint as api
+from portal.audio import blueprint as audio
 from portal.config import EXTENSION, Portal, PortalConfig
 from portal.limits import Attempts
 from portal.pages.call import blueprint as calls
@@ -23,6 +25,8 @@ BODY_WITHIN_S: Final = 10
 BLUEPRINTS: Final[tuple[Blueprint, ...]] = (
     signin.blueprint,
     calls,
+    audio,
+    api,
 )
 
 
@@ -44,6 +48,8 @@ def create_app(config: PortalConfig, gateways: object) -> QuartTrio:
         BODY_TIMEOUT=BODY_WITHIN_S,
         # A long recording may go to a slow line; who reads nothing at all is cut off by `server.py`.
         RESPONSE_TIMEOUT=None,
+        # A recording that is being converted does not keep the portal from stopping.
+        BACKGROUND_TASK_SHUTDOWN_TIMEOUT=None,
     )
     static = StaticFiles()
     app.add_url_rule("/static/<path:name>", "static", static.serve)

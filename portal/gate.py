@@ -71,6 +71,14 @@ TABLE: Final[Mapping[str, Permission | Open]] = {
     "signin.leave": Open.SIGNED_IN,
     "calls.index": Permission.VIEW_CALLS,
     "calls.show": Permission.VIEW_CALLS,
+    "audio.play": Permission.PLAY,
+    "audio.download": Permission.DOWNLOAD,
+    "audio.peaks": Permission.PLAY,
+    "api.openapi": Open.PUBLIC,
+    "api.list_calls": Permission.VIEW_CALLS,
+    "api.get_call": Permission.VIEW_CALLS,
+    "api.audio": Permission.DOWNLOAD,
+    "api.change_recording": Permission.PAUSE,
 }
 
 SIGN_IN: Final = "/sign-in"
