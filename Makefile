@@ -64,14 +64,13 @@ $(VENV)/.installed-for-development: pyproject.toml | $(BIN)/pip
 
 # Any of the installs will do; whichever ran last is as new as pyproject.toml.
 $(ASSETS): package.json package-lock.json .npmrc portal/assets.py | $(BIN)/pip
-	@npm=npm; \
-	if ! { command -v node && [ "$$(npm --version | cut -d. -f1)" -ge $(OLDEST_NPM) ]; } >/dev/null 2>&1; then \
+	@if ! { command -v node && [ "$$(npm --version | cut -d. -f1)" -ge $(OLDEST_NPM) ]; } >/dev/null 2>&1; then \
 		echo "There is no npm here that will do: installing one into $(VENV)."; \
 		$(BIN)/pip install --quiet --disable-pip-version-check --no-input --editable '.[node]' || exit 1; \
 		PATH="$(CURDIR)/$(BIN):$$PATH"; \
 	fi; \
 	echo "Getting the portal's front-end packages."; \
-	$$npm ci --no-audit --no-fund --no-update-notifier --loglevel=error >/dev/null
+	npm ci --no-audit --no-fund --no-update-notifier --loglevel=error >/dev/null
 	@$(BIN)/python -m portal.assets
 
 test: $(VENV)/.installed-for-development $(ASSETS) test-tools
