@@ -24,8 +24,6 @@ from tortoise.fields import (
     ForeignKeyNullableRelation,
     ForeignKeyRelation,
     IntField,
-    OneToOneField,
-    OneToOneRelation,
     TextField,
 )
 from tortoise.indexes import Index
@@ -226,8 +224,9 @@ class PauseSpan(Model):
 # The files of a finished call.
 class Recording(Model):
     id = BigIntField(primary_key=True)
-    call: OneToOneRelation[Call] = OneToOneField("earshot.Call", related_name=False, on_delete=CASCADE)
     tenant: ForeignKeyRelation[Tenant] = _tenant()
+    call: ForeignKeyRelation[Call] = _call()
+    number = IntField()
     folder = TextField()
     file = TextField()
     format = TextField()
@@ -239,6 +238,7 @@ class Recording(Model):
 
     class Meta:
         table = "recording"
+        unique_together = (("call_id", "number"),)
 
 
 # What belongs together for a user: one call, or several.

@@ -317,17 +317,9 @@ class Migration(migrations.Migration):
             name="Recording",
             fields=[
                 ("id", fields.BigIntField(generated=True, primary_key=True)),
-                (
-                    "call",
-                    fields.OneToOneField(
-                        "earshot.Call",
-                        source_field="call_id",
-                        to_field="id",
-                        related_name=False,
-                        on_delete=OnDelete.CASCADE,
-                    ),
-                ),
                 ("tenant", _to("Tenant", "tenant_id", OnDelete.RESTRICT)),
+                ("call", _to("Call", "call_id", OnDelete.CASCADE)),
+                ("number", fields.IntField()),
                 ("folder", fields.TextField()),
                 ("file", fields.TextField()),
                 ("format", fields.TextField()),
@@ -337,7 +329,12 @@ class Migration(migrations.Migration):
                 ("rate_hz", fields.IntField()),
                 ("peaks", fields.TextField()),
             ],
-            options={"table": "recording", "app": "earshot", "pk_attr": "id"},
+            options={
+                "table": "recording",
+                "app": "earshot",
+                "unique_together": (("call_id", "number"),),
+                "pk_attr": "id",
+            },
             bases=["Model"],
         ),
         ops.CreateModel(

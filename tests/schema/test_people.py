@@ -1,0 +1,95 @@
+"""Users, sessions and tokens."""
+
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+
+import pytest
+
+from schema import people
+from schema.clerk import default_tenant, users_of_lines
+from schema.columns import new_id
+from schema.database import open_database
+from schema.people import Taken
+from schema.values import Role
+from tests.schema.given import a_user
+
+SECRET = sha256(b"secret").digest()
+
+
+def soon() -> datetime:
+    return datetime.now(UTC) + timedelta(hours=1)
+
+
+async def test_a_user_is_found_by_login_and_by_id(database_url: str) -> None:
+    async with open_database(database_url):
+        amy = await a_user("Amy", Role.SUPERVISOR, name="Amy Archer", password_hash="hash")
+        assert (amy.tenant_id, amy.tenant) == (await default_tenant(), "Default")
+        assert (amy.login, amy.name, amy.role, amy.password_hash) == ("Amy", "Amy Archer", Role.SUPERVISOR, "hash")
+        assert await people.accounts_by_login("aMY") == [amy]
+        assert await people.account(amy.id) == amy
+        assert await people.accounts_by_login("bob") == []
+        assert await people.account(new_id()) is None
+
+
+async def test_a_login_is_one_users_in_each_tenant(database_url: str) -> None:
+    async with open_database(database_url):
+        first = await a_user("müller")
+        with pytest.raises(Taken, match="MÜLLER in Default"):
+            await a_user("MÜLLER")
+        second = await a_user("MÜLLER", tenant="Acme")
+        assert await people.accounts_by_login("Müller") == [second, first]
+
+
+async def test_phones_belong_to_one_user_of_a_tenant(database_url: str) -> None:
+    async with open_database(database_url):
+        amy = await a_user("amy", phones=["200", "sip:amy@example.com", "200"])
+        with pytest.raises(Taken, match="The phone 200"):
+            await a_user("bob", phones=["201", "200"])
+        assert await people.accounts_by_login("bob") == []
+        lines = ["200", "201", "sip:amy@example.com", "200\0"]
+        owner = (amy.tenant_id, amy.id)
+        assert await users_of_lines(lines) == {"200": owner, "sip:amy@example.com": owner}
+
+
+async def test_a_line_of_two_tenants_is_nobodys(database_url: str) -> None:
+    async with open_database(database_url):
+        amy = await a_user("amy", phones=["200", "201"])
+        await a_user("amy", tenant="Acme", phones=["200"])
+        assert await users_of_lines(["200", "201"]) == {"201": (amy.tenant_id, amy.id)}
+
+
+async def test_a_password_is_set(database_url: str) -> None:
+    async with open_database(database_url):
+        amy, bob = await a_user("amy"), await a_user("bob", password_hash="bob's")
+        await people.set_password(amy.id, "new")
+        assert [(await people.accounts_by_login(name))[0].password_hash for name in ("amy", "bob")] == ["new", "bob's"]
+        assert bob == await people.account(bob.id)
+
+
+async def test_a_session_lasts_until_it_is_closed_or_over(database_url: str) -> None:
+    async with open_database(database_url):
+        amy = await a_user("amy")
+        end = soon()
+        await people.open_session(amy.id, SECRET, end, "192.0.2.1", "Browser")
+        assert await people.session(SECRET) == (amy, end)
+        assert await people.session(b"another") is None
+        await people.close_session(SECRET)
+        assert await people.session(SECRET) is None
+        await people.open_session(amy.id, SECRET, datetime.now(UTC), "", "")
+        assert await people.session(SECRET) is None
+        # It is over: the next sign-in takes it away, and so the same hash is free again.
+        await people.open_session(amy.id, SECRET, soon(), "", "")
+        await people.open_session(amy.id, b"second", soon(), "", "")
+        await people.close_sessions(amy.id)
+        assert [await people.session(key) for key in (SECRET, b"second")] == [None, None]
+
+
+async def test_tokens_open_the_door_for_those_who_may_sign_in(database_url: str) -> None:
+    async with open_database(database_url):
+        amy, bob = await a_user("amy"), await a_user("bob", may_sign_in=False)
+        for user, token in ((amy, b"amy's"), (bob, b"bob's")):
+            await people.add_token(user.id, token, "script")
+            await people.open_session(user.id, token, soon(), "", "")
+        assert await people.account_of_token(b"amy's") == amy
+        assert [await people.account_of_token(token) for token in (b"bob's", b"none")] == [None, None]
+        assert await people.session(b"bob's") is None
