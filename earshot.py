@@ -100,11 +100,14 @@ def engine() -> None:
     from actors.node import EngineConfig, Stopped
     from actors.node import run as run_engine
     from actors.spool import SpoolHeld, SpoolUnusable
-    from engine.keys import public_bytes
+    from engine.keys import archive_private_key, gateway_key, public_bytes
+    from live.gateway import Gateway, GatewayConfig
 
+    master_key = _master_key(settings)
+    certificate = settings.gateway_tls_cert
     config = EngineConfig(
         data_dir=settings.data_dir,
-        public_key=public_bytes(_private_key(settings)),
+        public_key=public_bytes(archive_private_key(master_key)),
         sip_bind=settings.sip_bind,
         sip_allow=settings.sip_allow,
         rtp_ports=(settings.rtp_ports[0], settings.rtp_ports[-1]),
@@ -114,16 +117,21 @@ def engine() -> None:
         most_calls=settings.max_calls,
         lost_after_s=settings.lost_after_s,
         least_free_bytes=settings.min_free_mb * BYTES_PER_MB,
+        gateway_url=settings.gateway_url,
+        gateway_certificate="" if certificate is None else certificate.read_text(),
+    )
+    gateway = GatewayConfig(
+        settings.gateway_bind, settings.node, gateway_key(master_key), certificate, settings.gateway_tls_key
     )
     try:
-        run_engine(config)
+        run_engine(config, open_gateway=lambda: Gateway(gateway))
     except (SpoolHeld, SpoolUnusable, Stopped) as error:
         _fail(str(error), CANNOT_START)
 
 
 @app.command()
 def archive() -> None:
-    """Make recordings of the calls that ended."""
+    """Make recordings of the calls that ended, and tell the database of every call."""
     settings = _start()
     from actors.spool import SpoolHeld, SpoolUnusable
     from archive.service import ArchiveConfig

@@ -191,6 +191,7 @@ class Recorder:
             "DATA_DIR": str(self.data),
             "MASTER_KEY": encode_key(MASTER_KEY),
             "SIP_BIND": "127.0.0.1:0",
+            "GATEWAY_BIND": "127.0.0.1:0",
             "RTP_PORTS": f"{first - first % 2}-{first - first % 2 + RTP_PORTS_A_TEST - 1}",
             "NODE": "recorder-1",
             "LOG_FORMAT": "json",
