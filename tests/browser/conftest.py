@@ -1,0 +1,80 @@
+"""Fixtures for tests in a real browser: one house for all of them, a window of its own for each.
+
+Rules: nothing waits for a time, everything for what it shows; an error on a page's console fails its test.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+
+from tests.browser.house import PASSWORD, House
+from tests.end_to_end.recorder import PATIENCE_S
+
+CHROMIUM = "/usr/bin/chromium"
+# No sandbox, since tests run as root in containers; sound without a press, since nobody is there to press.
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+    "--autoplay-policy=no-user-gesture-required",
+]
+DESKTOP = {"width": 1280, "height": 800}
+# What Chromium itself writes about an answer that a test asks for on purpose.
+EXPECTED = re.compile(r"Failed to load resource: the server responded with a status of (401|403|404|409|429|504)")
+
+Window = Callable[..., Page]
+
+
+@pytest.fixture(scope="session")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    with House(tmp_path_factory.mktemp("house")) as house:
+        yield house
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    expect.set_options(timeout=PATIENCE_S * 1000)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def window(house: House, browser: Browser) -> Iterator[Window]:
+    """Opens a window at the portal's sign-in; `window(as_="anna")` signs in. Options are a browser context's."""
+    contexts: list[BrowserContext] = []
+    complaints: list[str] = []
+
+    def open_window(as_: str | None = None, **options: object) -> Page:
+        context = browser.new_context(base_url=house.url, **{"viewport": DESKTOP, **options})
+        contexts.append(context)
+        context.set_default_timeout(PATIENCE_S * 1000)
+        page = context.new_page()
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on(
+            "console",
+            lambda said: (
+                None
+                if said.type != "error" or EXPECTED.match(said.text)
+                else complaints.append(f"{said.text} ({said.location.get('url')})")
+            ),
+        )
+        page.goto("/sign-in")
+        if as_ is not None:
+            page.get_by_label("Login").fill(as_)
+            page.get_by_label("Password").fill(PASSWORD)
+            page.get_by_role("button", name="Sign in").click()
+            expect(page).to_have_url(re.compile("/calls$"))
+        return page
+
+    yield open_window
+    for context in contexts:
+        context.close()
+    assert complaints == []
