@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from quart import Response
@@ -18,7 +18,6 @@ from quart_trio import QuartTrio
 from actors.spool import Spool
 from archive.encode import Encoding
 from archive.finish import RECORDINGS, Recipe, finish
-from engine.uuid7 import uuid7
 from live.messages import Answer
 from portal.app import create_app
 from portal.config import PortalConfig
@@ -107,7 +106,7 @@ async def keep(**given: Any) -> CallRecord:
     """Puts a call into the database: a running one, unless `finished` says otherwise."""
     record = CallRecord(
         **{
-            "id": uuid7(),
+            "id": uuid4(),
             "tenant_id": await clerk.default_tenant(),
             "node": NODE,
             "events": 1,
@@ -167,7 +166,7 @@ def keep_recorded(config: PortalConfig, recordings: dict[str, tuple[Path, Record
 
     async def make(form: str = "opus", **given: Any) -> CallRecord:
         source, recording = recordings[form]
-        call_id = uuid7()
+        call_id = uuid4()
         folder = config.data_dir / RECORDINGS / str(call_id)
         folder.parent.mkdir(exist_ok=True)
         folder.symlink_to(source)

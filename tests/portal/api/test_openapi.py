@@ -28,7 +28,7 @@ async def test_anybody_may_have_it(app):
     assert served["openapi"] == "3.1.0"
 
 
-def test_every_route_is_in_it_and_nothing_else(app):
+async def test_every_route_is_in_it_and_nothing_else(app):
     routes = set()
     for rule in app.url_map.iter_rules():
         if not rule.endpoint.startswith("api."):
@@ -43,7 +43,7 @@ def test_every_route_is_in_it_and_nothing_else(app):
     assert documented() == routes
 
 
-def test_what_needs_no_token_is_marked_so(app):
+async def test_what_needs_no_token_is_marked_so(app):
     for path, item in document()["paths"].items():
         for method in METHODS & item.keys():
             public = item[method].get("security") == []

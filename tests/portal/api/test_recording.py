@@ -92,7 +92,7 @@ async def test_an_engine_that_does_not_answer(api, engine, error):
         ({"data": b"", "headers": {"Content-Type": "application/json"}}, 400),
         ({"data": b"{", "headers": {"Content-Type": "application/json"}}, 400),
         ({"data": b'{"state": "\xff"}', "headers": {"Content-Type": "application/json"}}, 400),
-        ({"data": b"[" * 60_000, "headers": {"Content-Type": "application/json"}}, 400),
+        ({"data": b'{"state": ' + b"[" * 60_000, "headers": {"Content-Type": "application/json"}}, 422),
         ({"data": b'{"state": "paused"}'}, 415),
         ({"data": b'{"state": "paused"}', "headers": {"Content-Type": "text/plain"}}, 415),
         ({"form": {"state": "paused"}}, 415),
