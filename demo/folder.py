@@ -78,11 +78,11 @@ class Ports:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody who signs in. `options` are those of `earshot user add`; `sees` completes the sentence `<name> sees`."""
+    """Somebody who signs in. `options` are those of `earshot user add`; `may` is what the role gives, in words."""
 
     login: str
     role: str
-    sees: str
+    may: str
     options: tuple[str, ...]
 
 
@@ -95,17 +95,22 @@ class Logins:
 
 
 PEOPLE: Final = (
-    Person("admin", "administrator", "every call; listens to and pauses the one that runs", ("--name", "Ada Norr")),
+    Person(
+        "admin",
+        "administrator",
+        "sees every call, may listen to those that run, and pause them",
+        ("--name", "Ada Norr"),
+    ),
     Person(
         "sam",
         "supervisor",
-        f"the calls of the group {GROUP}; listens to the one that runs",
+        f"sees the calls of the group {GROUP}, and may listen to those that run",
         ("--name", "Sam Okafor", "--manages", GROUP),
     ),
     Person(
         "ulla",
         "user",
-        "her own calls",
+        "sees her own calls",
         ("--name", "Ulla Berg", "--group", GROUP, *(word for phone in ULLAS_PHONES for word in ("--phone", phone))),
     ),
 )

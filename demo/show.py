@@ -114,7 +114,7 @@ class _Running:
             except NotYet:
                 continue  # a portal that starts anew
             for each in ended:
-                _say(f"Ended, and ready to be heard: {awaited.pop(each)}: {ports.url}/calls/{each}")
+                _say(f"Ended, and ready to be heard: {awaited.pop(each)}\n    {ports.url}/calls/{each}")
             if ended and not awaited:
                 _say("No call runs any more. Place one yourself, or stop the demo and start it again.")
 
@@ -156,7 +156,7 @@ def _welcome(folder: Path, ports: Ports, logins: Logins, calls: Mapping[str, Cal
         for name, port in defaults.items()
         if getattr(ports, name) != port
     ]
-    table = [f"    {each.login:<8}{logins.passwords[each.login]:<22}{each.role}: {each.sees}" for each in PEOPLE]
+    table = [f"    {each.login:<8}{logins.passwords[each.login]:<22}{each.role}: {each.may}" for each in PEOPLE]
     longest = next(each for each in DIALOGUES if each.lasts_s)
     lines = [
         "",
@@ -165,12 +165,15 @@ def _welcome(folder: Path, ports: Ports, logins: Logins, calls: Mapping[str, Cal
         "",
         *table,
         "",
-        f"Runs for five minutes, to listen to and to pause: {longest.name}: {ports.url}/calls/{calls[longest.name].id}",
-        "Two more calls end within the minute.",
+        f"Running for five minutes, to listen to and to pause: {longest.name}",
+        f"    {ports.url}/calls/{calls[longest.name].id}",
+        "Two more calls end within the minute; this will say when they can be heard.",
         "",
-        f"Place another one:  .venv/bin/earshot dial {ports.target}",
-        f"Ask the API:        curl -H 'Authorization: Bearer {logins.token}' {ports.url}/api/v1/calls",
-        f"All data and logs lie in {folder}; without it the next demo begins anew.",
+        "Place another call, and ask the API:",
+        f"    .venv/bin/earshot dial {ports.target}",
+        f"    curl -H 'Authorization: Bearer {logins.token}' {ports.url}/api/v1/calls",
+        "",
+        f"All data and logs lie in {folder}; delete that, and the next demo begins anew.",
         "Ctrl-C stops everything.",
         "",
     ]
