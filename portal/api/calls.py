@@ -61,7 +61,7 @@ async def list_calls() -> Response:
             silent_nodes=await silent_nodes(),
         )
     except ValueError as error:
-        raise _not_understood(str(error)) from error
+        raise _not_understood(gettext("The cursor must be `next` of the page before.")) from error
     return _json(CallList(tuple(call_of(view) for view in page.calls), page.next))
 
 
