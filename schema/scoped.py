@@ -1,0 +1,134 @@
+# ruff: noqa: S608  # The texts are made of this module's own words; every value is a parameter.
+"""Which calls somebody may see, as SQL: the one place that keeps tenants, users and supervisors apart.
+
+A query is made from a scope and cannot be made without one. A list is read by its order, newest first: the next page
+begins where the last one ended, so that it costs the same however far one has come, and a call that starts meanwhile
+moves nothing. What a user or a supervisor may see is read user by user from an index, the newest of each, and merged: a
+filter over all calls would read millions to find the few of somebody who seldom calls.
+
+Not here: what is made of the rows (`calls.py`).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from schema.database import is_sqlite
+from schema.values import CallStage, Scope
+
+_RUNNING: Final = frozenset({CallStage.ACTIVE, CallStage.UNREACHABLE})
+_SIDES: Final = ("caller_user_id", "callee_user_id")
+# In the words of the indexes: a partial index serves a query only where the query says the same.
+_PHASES: Final = {
+    CallStage.ACTIVE: "phase = 'running'",
+    CallStage.UNREACHABLE: "phase = 'running'",
+    CallStage.FINISHING: "phase = 'finishing'",
+    CallStage.FINISHED: "phase = 'finished'",
+}
+
+
+@dataclass(slots=True)
+class ScopedCalls:
+    """A query and its parameters: `values` grows with the text."""
+
+    scope: Scope
+    stages: frozenset[CallStage] = frozenset()
+    silent: Sequence[str] = ()
+    after: tuple[datetime, UUID] | None = None
+    values: list[Any] = field(default_factory=list)
+
+    def newest(self, limit: int) -> str:
+        """The ids and starts of the newest calls. Each branch below gives its own newest, from one index each."""
+        end = f"ORDER BY started_at DESC, id DESC LIMIT {int(limit)}"
+        branches = []
+        for phase in self._phases():
+            if self.scope.reach == "tenant" or phase not in ("", _PHASES[CallStage.FINISHED]):
+                branches.append(
+                    f'SELECT id, started_at FROM "call" WHERE {self._where(phase)} {self._of_users()} {end}'
+                )
+            else:
+                branches += [self._of_each_user(side, phase, end) for side in _SIDES]
+        union = " UNION ".join(f"SELECT * FROM ({branch}) AS branch_{place}" for place, branch in enumerate(branches))
+        return f"{self._reachable()} SELECT id, started_at FROM ({union}) AS found {end}"
+
+    def count(self, cap: int) -> str:
+        branches = [
+            f'SELECT 1 AS one FROM "call" WHERE {self._where(phase)} {part}'
+            for phase in self._phases()
+            for part in self._of_users_apart()
+        ]
+        union = f"SELECT one FROM ({' UNION ALL '.join(branches)}) AS found LIMIT {int(cap)}"
+        return f"{self._reachable()} SELECT count(*) AS calls FROM ({union}) AS capped"
+
+    def one(self, call_id: UUID) -> str:
+        where = f"id = {self._value(call_id)} AND tenant_id = {self._value(self.scope.tenant_id)}"
+        return f'{self._reachable()} SELECT id FROM "call" WHERE {where} {self._of_users()}'
+
+    def _phases(self) -> list[str]:
+        """The conditions on the phase, of which each call fulfils at most one."""
+        if not self.stages or self.stages == frozenset(CallStage):
+            return [""]
+        return sorted({_PHASES[stage] for stage in self.stages})
+
+    def _where(self, phase: str) -> str:
+        """The conditions besides those on users."""
+        conditions = [f"tenant_id = {self._value(self.scope.tenant_id)}", *self._common(phase)]
+        return " AND ".join(conditions)
+
+    def _common(self, phase: str) -> list[str]:
+        conditions = [phase] if phase else []
+        if phase == _PHASES[CallStage.ACTIVE] and not self.stages >= _RUNNING:
+            silent = f"({', '.join(self._value(name) for name in self.silent)})" if self.silent else "(NULL)"
+            if CallStage.UNREACHABLE in self.stages:
+                conditions.append(f"node IN {silent}")
+            elif self.silent:
+                conditions.append(f"node NOT IN {silent}")
+        if self.after is not None:
+            started_at, call_id = self.after
+            conditions.append(f"(started_at, id) < ({self._value(started_at)}, {self._value(call_id)})")
+        return conditions
+
+    def _reachable(self) -> str:
+        """The users whose calls the scope reaches, all of its tenant."""
+        if self.scope.reach == "tenant":
+            return ""
+        user, tenant = self._value(self.scope.user_id), self._value(self.scope.tenant_id)
+        users = [f"SELECT id FROM account WHERE id = {user} AND tenant_id = {tenant}"]
+        if self.scope.reach == "managed":
+            users += [
+                "SELECT account.id FROM management JOIN account ON "
+                f"account.{own} = management.{managed} WHERE manager_id = {user} AND account.tenant_id = {tenant}"
+                for own, managed in (("id", "account_id"), ("team_id", "team_id"))
+            ]
+        return f"WITH reachable AS ({' UNION '.join(users)})"
+
+    def _of_users(self) -> str:
+        """The condition that a call is a reachable user's."""
+        if self.scope.reach == "tenant":
+            return ""
+        return f"AND ({' OR '.join(f'{side} IN (SELECT id FROM reachable)' for side in _SIDES)})"
+
+    def _of_users_apart(self) -> list[str]:
+        """The same as conditions of which each call fulfils at most one, each with an index."""
+        if self.scope.reach == "tenant":
+            return [""]
+        caller, callee = (f"{side} IN (SELECT id FROM reachable)" for side in _SIDES)
+        return [f"AND {caller}", f"AND {callee} AND (caller_user_id IS NULL OR NOT {caller})"]
+
+    def _of_each_user(self, side: str, phase: str, end: str) -> str:
+        """The newest calls on one side, of each reachable user as many as are wanted of all."""
+        where = " AND ".join([f"{side} = reachable.id", *self._common(phase)])
+        if is_sqlite():
+            newest = f'SELECT id FROM "call" WHERE {where} {end}'
+            return (
+                f'SELECT of_user.id, of_user.started_at FROM reachable CROSS JOIN "call" AS of_user '
+                f"WHERE of_user.id IN ({newest})"
+            )
+        newest = f'SELECT id, started_at FROM "call" WHERE {where} {end}'
+        return f"SELECT of_user.id, of_user.started_at FROM reachable CROSS JOIN LATERAL ({newest}) AS of_user"
+
+    def _value(self, value: Any) -> str:
+        self.values.append(value)
+        return f"${len(self.values)}"

@@ -1,0 +1,187 @@
+"""Which calls somebody finds: his own, those of whom he manages, those of his tenant; newest first, page by page."""
+
+import itertools
+from dataclasses import dataclass
+
+import pytest
+
+from schema import calls, clerk
+from schema.columns import new_id
+from schema.database import open_database, unit
+from schema.models import Management
+from schema.values import Account, CallRecord, CallStage, Offset, Page, PartyRecord, Role, Scope
+from tests.schema.given import NOON, a_call, a_user
+
+
+@dataclass
+class House:
+    """Two tenants that look alike, and a call of each kind."""
+
+    people: dict[str, Account]
+    calls: dict[str, CallRecord]
+
+    def scope(self, login: str, reach: str) -> Scope:
+        user = self.people[login]
+        return Scope(user.tenant_id, user.id, reach)
+
+
+@unit
+async def manage(supervisor: Account, user: Account) -> None:
+    await Management.create(tenant_id=supervisor.tenant_id, manager_id=supervisor.id, account_id=user.id)
+
+
+SEEN = {
+    ("amy", "own"): {"amy calls", "amy is called", "amy to bob"},
+    ("bob", "own"): {"amy to bob", "bob running", "bob finished"},
+    ("cat", "own"): {"cat ended"},
+    # Sue manages the group Sales, in which Amy and Bob are, and has a call of her own.
+    ("sue", "managed"): {"amy calls", "amy is called", "amy to bob", "bob running", "bob finished", "sue's"},
+    ("sue", "own"): {"sue's"},
+    # Max manages nobody.
+    ("max", "managed"): set(),
+    ("max", "tenant"): {
+        *("amy calls", "amy is called", "amy to bob", "bob running", "bob finished", "sue's", "cat ended", "nobody's"),
+    },
+    ("their amy", "own"): {"theirs"},
+    ("their sue", "managed"): {"theirs"},
+    ("their sue", "tenant"): {"theirs", "their nobody's"},
+}
+
+
+async def a_house() -> House:
+    people = {}
+    for prefix, tenant in (("", None), ("their ", "Acme")):
+        people[f"{prefix}amy"] = await a_user("amy", tenant=tenant, group="Sales")
+        people[f"{prefix}bob"] = await a_user("bob", tenant=tenant, group="Sales")
+        people[f"{prefix}cat"] = await a_user("cat", tenant=tenant, group="Support")
+        people[f"{prefix}sue"] = await a_user("sue", Role.SUPERVISOR, tenant, manages=["Sales"])
+        people[f"{prefix}max"] = await a_user("max", Role.SUPERVISOR, tenant)
+    minute = itertools.count()
+
+    def call(caller: str | None, callee: str | None, owner: str = "amy", **changes: object) -> CallRecord:
+        sides = {
+            side: PartyRecord("1", user_id=people[login].id if login else None)
+            for side, login in (("caller", caller), ("callee", callee))
+        }
+        return a_call(next(minute), tenant_id=people[owner].tenant_id, **sides, **changes)
+
+    found = {
+        "amy calls": call("amy", None),
+        "amy is called": call(None, "amy"),
+        "amy to bob": call("amy", "bob"),
+        "bob running": call("bob", "bob", node="silent"),
+        "bob finished": call(None, "bob", finished=True),
+        "sue's": call("sue", None),
+        "cat ended": call("cat", None, ended_at=NOON),
+        "nobody's": call(None, None, finished=True),
+        "theirs": call("their amy", None, "their amy"),
+        "their nobody's": call(None, None, "their amy", finished=True),
+    }
+    await clerk.apply("one", Offset(), [], list(found.values()))
+    return House(people, found)
+
+
+@pytest.mark.parametrize(("login", "reach"), SEEN, ids=" ".join)
+async def test_nobody_finds_more_or_less_than_his_scope_reaches(database_url: str, login: str, reach: str) -> None:
+    async with open_database(database_url):
+        house = await a_house()
+        scope, expected = house.scope(login, reach), SEEN[login, reach]
+        page = await calls.list_calls(scope, silent_nodes=())
+        newest_first = sorted(expected, key=lambda name: house.calls[name].started_at, reverse=True)
+        assert [view.record.id for view in page.calls] == [house.calls[name].id for name in newest_first]
+        assert page.next is None
+        assert await calls.count_calls(scope, silent_nodes=()) == len(expected)
+        opened = {name for name, call in house.calls.items() if await calls.get_call(scope, call.id, silent_nodes=())}
+        assert opened == expected
+        assert await calls.get_call(scope, new_id(), silent_nodes=()) is None
+
+
+async def test_a_scope_of_another_tenants_user_finds_nothing(database_url: str) -> None:
+    """Scopes are made by the portal; one that is wrong must not open a door."""
+    async with open_database(database_url):
+        house = await a_house()
+        amy, eve = house.people["amy"], house.people["their sue"]
+        for scope in (
+            Scope(eve.tenant_id, amy.id, "own"),
+            Scope(amy.tenant_id, eve.id, "managed"),
+            Scope(new_id(), amy.id, "own"),
+            Scope(new_id(), amy.id, "managed"),
+            Scope(new_id(), amy.id, "tenant"),
+        ):
+            assert (await calls.list_calls(scope, silent_nodes=())).calls == ()
+            assert await calls.count_calls(scope, silent_nodes=()) == 0
+            for call in house.calls.values():
+                assert await calls.get_call(scope, call.id, silent_nodes=()) is None
+
+
+@pytest.mark.parametrize("reach", ["own", "managed", "tenant"])
+async def test_each_call_is_at_one_stage(database_url: str, reach: str) -> None:
+    async with open_database(database_url):
+        house = await a_house()
+        scope, silent = house.scope("bob" if reach == "own" else "sue", reach), ["silent", "dead"]
+        bob = PartyRecord("1", user_id=house.people["bob"].id)
+        await clerk.apply("one", Offset(), [], [a_call(99, caller=bob, ended_at=NOON)])
+        everything = (await calls.list_calls(scope, silent_nodes=silent)).calls
+        assert {view.stage for view in everything} == set(CallStage)
+        for stages in (some for size in range(1, 5) for some in itertools.combinations(CallStage, size)):
+            expected = [view for view in everything if view.stage in stages]
+            assert list((await calls.list_calls(scope, stages=stages, silent_nodes=silent)).calls) == expected
+            assert await calls.count_calls(scope, stages=stages, silent_nodes=silent) == len(expected)
+
+
+async def test_without_silent_nodes_none_is_unreachable(database_url: str) -> None:
+    async with open_database(database_url):
+        scope = (await a_house()).scope("bob", "own")
+        unreachable = await calls.list_calls(scope, stages=[CallStage.UNREACHABLE], silent_nodes=())
+        active = await calls.list_calls(scope, stages=[CallStage.ACTIVE], silent_nodes=())
+        assert (len(unreachable.calls), len(active.calls)) == (0, 2)
+
+
+@pytest.mark.parametrize("reach", ["own", "managed", "tenant"])
+async def test_pages_are_complete_and_stable_while_calls_come(database_url: str, reach: str) -> None:
+    async with open_database(database_url):
+        amy = await a_user("amy", group="Sales")
+        sue = await a_user("sue", Role.SUPERVISOR, manages=["Sales"])
+        user = amy if reach == "own" else sue
+        # Several at the same moment: the id decides.
+        given = [a_call(number // 4, caller=PartyRecord("1", user_id=amy.id)) for number in range(50)]
+        await clerk.apply("one", Offset(), [], given)
+        scope, cursor, seen = Scope(user.tenant_id, user.id, reach), None, []
+        for number in itertools.count():
+            page = await calls.list_calls(scope, limit=7, cursor=cursor, silent_nodes=())
+            seen += [view.record for view in page.calls]
+            late = [a_call(1000 + number, caller=PartyRecord("1", user_id=amy.id))]
+            await clerk.apply("one", Offset(), [], late)
+            if (cursor := page.next) is None:
+                break
+        assert seen == sorted(given, key=lambda call: (call.started_at, call.id), reverse=True)
+        assert number == 7
+
+
+async def test_a_full_last_page_has_no_next(database_url: str) -> None:
+    async with open_database(database_url):
+        amy = await a_user("amy")
+        scope = Scope(amy.tenant_id, amy.id, "tenant")
+        assert await calls.list_calls(scope, silent_nodes=()) == Page(calls=(), next=None)
+        await clerk.apply("one", Offset(), [], [a_call(minute) for minute in range(4)])
+        first = await calls.list_calls(scope, limit=2, silent_nodes=())
+        last = await calls.list_calls(scope, limit=2, cursor=first.next, silent_nodes=())
+        assert (len(first.calls), len(last.calls), last.next) == (2, 2, None)
+        assert await calls.count_calls(scope, silent_nodes=(), cap=3) == 3
+
+
+@pytest.mark.parametrize("cursor", ["", "x", "ä", "AAAA", "A" * 33, "f" + "_" * 31, "A" * 4000])
+async def test_a_cursor_that_is_none_is_refused(database_url: str, cursor: str) -> None:
+    async with open_database(database_url):
+        scope = Scope(new_id(), new_id(), "tenant")
+        with pytest.raises(ValueError, match="The cursor is not one that this list gave"):
+            await calls.list_calls(scope, cursor=cursor, silent_nodes=())
+
+
+async def test_a_supervisor_may_manage_single_users(database_url: str) -> None:
+    async with open_database(database_url):
+        house = await a_house()
+        sue, cat = house.people["sue"], house.people["cat"]
+        await manage(sue, cat)
+        page = await calls.list_calls(Scope(sue.tenant_id, sue.id, "managed"), silent_nodes=())
+        assert house.calls["cat ended"].id in {view.record.id for view in page.calls}
