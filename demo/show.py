@@ -72,14 +72,16 @@ class _Running:
         self._portal = portal
 
     def wait_for(self, what: str, look: Callable[[], T | None], besides: Mapping[str, Program] | None = None) -> T:
-        """Looks until there is something. Errors: DemoError, when that takes too long, or when Earshot ends, or one of
-        the programs `besides` that must not."""
+        """Looks until there is something.
+
+        Errors: DemoError, when that takes too long, when Earshot ends, or when one of the programs `besides` fails.
+        """
         deadline = time.monotonic() + START_S
-        reason = "it does not answer"
+        reason = "nothing came"
         while time.monotonic() < deadline:
             self._check()
             for name, program in (besides or {}).items():
-                if program.status is not None:
+                if program.status:
                     raise DemoError(f"The call in which {name} could not be placed:\n{program.last_words()}")
             try:
                 if (seen := look()) is not None:
@@ -94,10 +96,12 @@ class _Running:
         began = datetime.now(UTC) - timedelta(seconds=ROUNDING_S)
         dialled = {each.name: self._dial(ports, each, speech[each.name]) for each in DIALOGUES}
 
-        def look() -> dict[str, Call] | None:
+        def look() -> dict[str, Call]:
             new = {call.callee: call for call in self._portal.calls() if call.started_at >= began}
             found = {each.name: new[each.callee.number] for each in DIALOGUES if each.callee.number in new}
-            return found if len(found) == len(DIALOGUES) else None
+            if len(found) < len(DIALOGUES):
+                raise NotYet(f"the portal shows {len(found)} of {len(DIALOGUES)}")
+            return found
 
         return self.wait_for("the calls", look, besides=dialled)
 
