@@ -10,11 +10,10 @@ from quart import render_template
 from quart_babel import gettext
 
 from portal import gate
-from portal.errors import not_found
+from portal.audio import find_call
 from portal.gate import Permission
 from portal.pages import presentation, texts
-from portal.pages.calls import blueprint, silent_nodes
-from schema import calls
+from portal.pages.calls import blueprint
 
 SPEEDS: Final = (0.5, 0.75, 1, 1.25, 1.5, 1.75, 2, 2.5, 3)
 # As people know them; the one a call was recorded in comes without a wait.
@@ -24,9 +23,7 @@ FORMATS: Final = (("opus", "Opus"), ("mp3", "MP3"), ("wav", "WAV"), ("flac", "FL
 @blueprint.get("/calls/<uuid:call_id>")
 async def show(call_id: UUID) -> str:
     """The page."""
-    call = await calls.get_call(gate.scope(), call_id, silent_nodes=await silent_nodes())
-    if call is None:
-        raise not_found()
+    call = await find_call(call_id)
     record, words = call.record, texts.of_call()
     pause = presentation.open_pause(record)
     return await render_template(
