@@ -29,6 +29,19 @@ from live.errors import GatewayError, NoSuchCall, Refused, Unanswered, Unreachab
 from live.line import NodeAddress, connect, open_websocket
 from live.messages import Answer, Calls, Dropped, Levels, Status, Visit, unpack_batch
 
+__all__ = [
+    "Feed",
+    "Gateway",
+    "GatewayError",
+    "Heard",
+    "NoSuchCall",
+    "NodeAddress",
+    "Refused",
+    "Unanswered",
+    "Unreachable",
+    "open_gateway",
+]
+
 log = structlog.get_logger()
 
 # An engine answers in milliseconds; who pressed a button is told after this that nobody knows.
@@ -150,20 +163,21 @@ class Gateway:
 
     @asynccontextmanager
     async def listen(self, call_id: UUID) -> AsyncIterator[Feed]:
-        """What comes of a call, from its `Status` on. One at a time for a call.
+        """What comes of a call, from its `Status` on. One at a time for a call: a second one takes over.
 
         Errors: `NoSuchCall`, `Unreachable`, `Unanswered`.
         """
         if call_id in self._feeds:
-            raise RuntimeError("This call is being listened to on this connection.")
+            self._feeds[call_id].breaks("Somebody else on this connection took over.")
         feed = self._feeds[call_id] = Feed(call_id)
         try:
             await self._ask(messages.Listen(id=next(self._ids), call=call_id))
             yield feed
         finally:
-            del self._feeds[call_id]
             feed.close()
-            self._tell(messages.Ignore(id=next(self._ids), call=call_id))
+            if self._feeds[call_id] is feed:
+                del self._feeds[call_id]
+                self._tell(messages.Ignore(id=next(self._ids), call=call_id))
 
     def watch_levels(self, call_ids: Iterable[UUID]) -> None:
         """From now on `levels` has the levels of these calls, and of no others; it changes ten times a second."""

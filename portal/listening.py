@@ -1,0 +1,210 @@
+"""Live sound and levels for browsers and API clients, over websockets (docs/live.md).
+
+    /calls/<id>/listen            a page of the portal, by its session and from its own origin
+    /api/v1/calls/<id>/listen     a program, by its bearer token
+    /live/levels                  the meters of a page's calls
+
+Every few seconds it is asked again whether whoever listens may: a session that ended, a role that changed or a call
+that moved out of reach closes the websocket.
+
+A browser that stops reading blocks its send, which hypercorn does not let anybody cancel; the kernel ends such a
+connection (`server.py`). Meanwhile its queue is a second long (`relay.py`), and nobody waits for it.
+
+Not here: who may (`gate.py`), sound (`relay.py`).
+"""
+
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+import trio
+from quart import Blueprint, websocket
+from quart_babel import gettext
+
+from live.client import GatewayError, NoSuchCall
+from portal import gate
+from portal.config import portal
+from portal.gate import CLOSED_SIGN_IN
+from portal.gateways import Gateways, Levels
+from portal.pages.calls import silent_nodes
+from portal.relay import CALL_ENDED, NO_ANSWER, NO_SUCH_CALL, Listener
+from schema import calls
+from schema.database import DatabaseError
+from schema.values import CallStage, CallView
+
+blueprint = Blueprint("listening", __name__)
+
+# A sign-out, or a right that was withdrawn, is heard after this at most.
+LOOK_EVERY_S: Final = 3.0
+LEVELS_EVERY_S: Final = 0.1
+# A page shows no more rows.
+MOST_METERS: Final = 50
+NOT_UNDERSTOOD: Final = 4400
+# RFC 6455 section 7.4.1: a condition that is not the client's fault; it may come again later.
+TRY_LATER: Final = 1013
+NOTHING: Final[Levels] = (None, None)
+
+
+class _Wanted(msgspec.Struct):
+    calls: list[UUID]
+
+
+@blueprint.websocket("/calls/<uuid:call_id>/listen")
+@blueprint.websocket("/api/v1/calls/<uuid:call_id>/listen", endpoint="listen_by_token")
+async def listen(call_id: UUID) -> None:
+    """One listener of one call."""
+    await websocket.accept()
+    try:
+        call = await _find(call_id)
+    except DatabaseError:
+        await websocket.close(TRY_LATER)
+        return
+    if call is None:
+        await _refuse(NO_SUCH_CALL, gettext("No such call"), gettext("There is no such call, or none you may see."))
+        return
+    if call.stage not in (CallStage.ACTIVE, CallStage.UNREACHABLE):
+        await _refuse(CALL_ENDED, gettext("Call ended"), gettext("This call has ended: there is nothing to listen to."))
+        return
+    try:
+        async with _gateways().listen(call) as listener:
+            await _guarded(lambda: _pass_on(listener), lambda: _find(call_id))
+    except* NoSuchCall:
+        await _refuse(CALL_ENDED, gettext("Call ended"), gettext("This call has ended: there is nothing to listen to."))
+    except* GatewayError:
+        await _refuse(NO_ANSWER, gettext("No answer"), _lost())
+
+
+@blueprint.websocket("/live/levels")
+async def levels() -> None:
+    """The levels of the calls that the page asked for last, ten times a second."""
+    await websocket.accept()
+    wanted: dict[UUID, CallView] = {}
+    changed = trio.Event()
+
+    async def receive() -> None:
+        nonlocal changed
+        while True:
+            asked = _wanted(await websocket.receive())
+            if asked is None:
+                await websocket.close(NOT_UNDERSTOOD)
+                return
+            found = [await _find(call_id) for call_id in asked]
+            wanted.clear()
+            wanted.update((call.record.id, call) for call in found if call is not None)
+            changed.set()
+
+    async def send() -> None:
+        nonlocal changed
+        while True:
+            await changed.wait()
+            changed = trio.Event()
+            async with _gateways().watch(wanted.values()) as look:
+                await _send_levels(list(wanted), look, changed)
+
+    async def both() -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(send)
+            await receive()
+            nursery.cancel_scope.cancel()
+
+    await _guarded(both, _still_there)
+
+
+async def _send_levels(
+    call_ids: list[UUID], look: Callable[[], dict[UUID, Levels | None]], changed: trio.Event
+) -> None:
+    """Until other calls are asked for."""
+    due = trio.current_time()
+    while not changed.is_set():
+        found = look()
+        told = {str(call_id): found.get(call_id) or NOTHING for call_id in call_ids}
+        await websocket.send(json.dumps({"levels": told}))
+        due = max(due + LEVELS_EVERY_S, trio.current_time())
+        with trio.move_on_at(due):
+            await changed.wait()
+
+
+async def _pass_on(listener: Listener) -> None:
+    """All that a listener is given, in order, and the close at its end."""
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_overhear)
+        async for message in listener:
+            await websocket.send(message if isinstance(message, bytes) else json.dumps(_worded(message)))
+        await websocket.close(listener.close_code)
+        nursery.cancel_scope.cancel()
+
+
+async def _overhear() -> None:
+    """A listener has nothing to say; unread, what he says would keep his going from being noticed."""
+    while True:
+        await websocket.receive()
+
+
+async def _guarded(serve: Callable[[], Awaitable[None]], find: Callable[[], Awaitable[object]]) -> None:
+    """Serve until that ends, or until whoever listens may not any more: signed out, or `find` gives None."""
+    async with trio.open_nursery() as nursery:
+
+        async def look() -> None:
+            code = None
+            while code is None:
+                await trio.sleep(LOOK_EVERY_S)
+                try:
+                    if not await gate.still_admitted():
+                        code = CLOSED_SIGN_IN
+                    elif await find() is None:
+                        code = NO_SUCH_CALL
+                except DatabaseError:
+                    pass  # nobody can have been signed out
+            nursery.cancel_scope.cancel()
+            with trio.CancelScope(shield=True):
+                await websocket.close(code)
+
+        nursery.start_soon(look)
+        await serve()
+        nursery.cancel_scope.cancel()
+
+
+async def _still_there() -> object:
+    """Levels are given for what could be seen when it was asked for; pages ask again when their list changes."""
+    return True
+
+
+async def _refuse(code: int, title: str, detail: str) -> None:
+    await websocket.send(json.dumps({"type": "error", "title": title, "detail": detail}))
+    await websocket.close(code)
+
+
+async def _find(call_id: UUID) -> CallView | None:
+    return await calls.get_call(gate.scope(), call_id, silent_nodes=await silent_nodes())
+
+
+def _wanted(text: str | bytes) -> list[UUID] | None:
+    """The calls that a page asks for; None for what makes no sense."""
+    try:
+        asked = msgspec.json.decode(text, type=_Wanted).calls
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+    return asked if len(asked) <= MOST_METERS else None
+
+
+def _worded(message: dict[str, Any]) -> dict[str, Any]:
+    """A message of the relay's in the reader's language."""
+    if message["type"] != "error":
+        return message
+    detail = _lost() if message["trouble"] == "lost" else gettext("The recorder of this call did not come back.")
+    return {"type": "error", "title": gettext("Line lost"), "detail": detail}
+
+
+def _lost() -> str:
+    return gettext(
+        "The recorder of this call cannot be reached now. What it recorded so far is kept; "
+        "you will hear the call again as soon as it answers."
+    )
+
+
+def _gateways() -> Gateways:
+    found = portal().gateways
+    assert isinstance(found, Gateways)  # noqa: S101 (for the type checker: `create_app` was given them)
+    return found
