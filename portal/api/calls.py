@@ -9,6 +9,7 @@ from typing import Any, Final, Protocol, cast
 from uuid import UUID
 
 import msgspec
+import trio
 from quart import Blueprint, Response, request
 from quart_babel import gettext
 from quart_trio.wrappers import TrioResponse
@@ -26,6 +27,8 @@ from schema import calls
 from schema.values import CallStage, CallView
 
 JSON: Final = "application/json"
+# Finding the recorder and its answer together: who pressed a button waits no longer.
+ANSWER_S: Final = 2.0
 CALL_ENDED: Final = "urn:earshot:problem:call-ended"
 REFUSED: Final = "urn:earshot:problem:refused"
 
@@ -33,10 +36,10 @@ REFUSED: Final = "urn:earshot:problem:refused"
 class Recorders(Protocol):
     """The engines, as far as the API commands them; errors are `GatewayError`s."""
 
-    async def pause(self, call: CallView, who: str) -> Answer:
-        """Keep nothing from here on."""
+    async def pause(self, call: CallView, who: str, sign: str) -> Answer:
+        """Keep nothing from here on. `sign`: by which way the request came."""
 
-    async def resume(self, call: CallView, who: str) -> Answer:
+    async def resume(self, call: CallView, who: str, sign: str) -> Answer:
         """End that pause."""
 
 
@@ -86,17 +89,16 @@ async def change_recording(call_id: UUID) -> Response:
     # One whose engine was not heard of for a while may run all the same: the engine knows.
     if view.stage not in {CallStage.ACTIVE, CallStage.UNREACHABLE}:
         raise _ended()
-    gateways, who = cast(Recorders, portal().gateways), gate.account().login
+    recorders = cast(Recorders, portal().gateways)
+    act = recorders.pause if change.state == "paused" else recorders.resume
     try:
-        if change.state == "paused":
-            done = await gateways.pause(view, who)
-        else:
-            done = await gateways.resume(view, who)
+        with trio.fail_after(ANSWER_S):
+            done = await act(view, gate.account().login, "api" if "Authorization" in request.headers else "portal")
     except Refused as refusal:
         raise Problem(409, gettext("Not possible now"), str(refusal), kind=REFUSED) from refusal
     except NoSuchCall as error:
         raise _ended() from error
-    except GatewayError as error:
+    except (GatewayError, trio.TooSlowError) as error:
         told = gettext(
             "The recorder of this call does not answer, so nobody knows whether this was done. "
             "Ask again: doing it twice changes nothing."

@@ -12,6 +12,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+import trio
 from quart import Response
 from quart_trio import QuartTrio
 
@@ -32,18 +33,20 @@ START = datetime(2026, 3, 5, 14, 3, 22, 120_000, UTC)
 
 @dataclass
 class Engine:
-    """Answers as the engines' gateways do: `does` says what, and `asked` keeps who asked for what."""
+    """Answers as the engines' gateways do: `does` says what (None: never), and `asked` keeps who asked for what."""
 
-    does: Callable[[], Answer] = lambda: Answer(id=1, state="paused", position_s=12.34)
-    asked: list[tuple[str, UUID, str]] = field(default_factory=list)
+    does: Callable[[], Answer | None] = lambda: Answer(id=1, state="paused", position_s=12.34)
+    asked: list[tuple[str, UUID, str, str]] = field(default_factory=list)
 
-    async def pause(self, call: CallView, who: str) -> Answer:
-        self.asked.append(("pause", call.record.id, who))
-        return self.does()
+    async def pause(self, call: CallView, who: str, sign: str) -> Answer:
+        return await self._do("pause", call, who, sign)
 
-    async def resume(self, call: CallView, who: str) -> Answer:
-        self.asked.append(("resume", call.record.id, who))
-        return self.does()
+    async def resume(self, call: CallView, who: str, sign: str) -> Answer:
+        return await self._do("resume", call, who, sign)
+
+    async def _do(self, what: str, call: CallView, who: str, sign: str) -> Answer:
+        self.asked.append((what, call.record.id, who, sign))
+        return self.does() or await trio.sleep_forever()
 
 
 @dataclass

@@ -6,12 +6,14 @@ from typing import NoReturn
 from uuid import uuid4
 
 import pytest
+import trio
 
 from live.client import NoSuchCall, Refused, Unanswered, Unreachable
 from live.messages import Answer
 from schema import clerk
 from schema.values import NodeRecord, PartyRecord, Role
 from tests.portal.api.conftest import START, keep
+from tests.portal.visitor import Visitor, add_account
 
 EXPECTED = 'The body must be {"state": "paused"} or {"state": "recording"}, as application/json.'
 
@@ -34,14 +36,14 @@ async def test_the_answer_is_the_engines(api, engine, state, done):
     response = await api.put(path_of(record.id), json={"state": state})
     assert response.status_code == 200
     assert await response.get_json() == {"state": state, "position_s": 12.34}
-    assert engine.asked == [(done, record.id, "ada")]
+    assert engine.asked == [(done, record.id, "ada", "api")]
 
 
 async def test_a_call_that_seems_unreachable_is_tried_all_the_same(api, engine):
     await clerk.heartbeat(NodeRecord("quiet", "ws://127.0.0.1:1", "1", datetime.now(UTC) - timedelta(hours=1)))
     record = await keep(node="quiet")
     assert (await api.put(path_of(record.id), json={"state": "paused"})).status_code == 200
-    assert engine.asked == [("pause", record.id, "ada")]
+    assert engine.asked == [("pause", record.id, "ada", "api")]
 
 
 @pytest.mark.parametrize("finished", [False, True])
@@ -78,6 +80,30 @@ async def test_an_engine_that_does_not_answer(api, engine, error):
     response = await api.put(path_of(record.id), json={"state": "paused"})
     assert response.status_code == 504
     assert (await response.get_json())["detail"].endswith("Ask again: doing it twice changes nothing.")
+
+
+async def test_an_engine_that_says_nothing_is_not_waited_for(api, engine):
+    record = await keep()
+    engine.does = lambda: None
+    began_s = trio.current_time()
+    response = await api.put(path_of(record.id), json={"state": "paused"})
+    assert response.status_code == 504
+    assert 2 <= trio.current_time() - began_s < 5
+
+
+async def test_a_page_pauses_with_its_own_token_and_by_its_own_name(app, engine):
+    record = await keep()
+    await add_account("grace")
+    browser = Visitor(app)
+    await browser.sign_in("grace")
+    token = await browser.token("/calls")
+    bare = await browser.client.put(path_of(record.id), json={"state": "paused"})
+    assert bare.status_code == 403
+    assert engine.asked == []
+    headers = {"X-CSRF-Token": token}
+    done = await browser.client.put(path_of(record.id), json={"state": "paused"}, headers=headers)
+    assert done.status_code == 200
+    assert engine.asked == [("pause", record.id, "grace", "portal")]
 
 
 @pytest.mark.parametrize(
