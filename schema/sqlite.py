@@ -9,6 +9,7 @@ Not here: what a query asks.
 """
 
 import asyncio
+import contextlib
 import os
 import re
 import sqlite3
@@ -201,4 +202,7 @@ class _Start(base.SqliteTransactionContext):
 def _make(path: Path) -> None:
     """A file that nobody but its owner reads; SQLite gives its log the same mode."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+    # Only where there is none: closing a second descriptor of a file takes away all locks that this process has on
+    # it (fcntl(2)). The next process to leave would believe itself the last, and delete the log that others write to.
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
