@@ -23,6 +23,8 @@ from schema.database import DatabaseError, QueryTooSlow, SchemaOutdated
 log = structlog.get_logger()
 
 API: Final = "/api/"
+# Nobody looks at what is below these but programs.
+FOR_PROGRAMS: Final = (API, "/health")
 PROBLEM_TYPE: Final = "application/problem+json"
 # How soon it is worth asking again when the database is away.
 AGAIN_S: Final = 5
@@ -56,7 +58,7 @@ class Problem(Exception):
 
 def by_script() -> bool:
     """Whether the current request was made by a script, which can read problem details and shows no page."""
-    if request.path.startswith(API) or "X-Requested-With" in request.headers:
+    if request.path.startswith(FOR_PROGRAMS) or "X-Requested-With" in request.headers:
         return True
     return request.headers.get("Sec-Fetch-Mode", "navigate") != "navigate"
 

@@ -1,0 +1,39 @@
+"""A portal on a database of its own: real queries and real hashes, without sockets."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from quart_trio import QuartTrio
+
+from portal.app import create_app
+from portal.config import PortalConfig
+from schema.database import Database, open_database
+from tests.portal.visitor import Visitor
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> PortalConfig:
+    return PortalConfig(
+        bind=("127.0.0.1", 0),
+        database_url=f"sqlite:///{tmp_path / 'earshot.sqlite'}",
+        data_dir=tmp_path,
+        session_key=bytes(range(32)),
+        gateway_key=bytes(32),
+    )
+
+
+@pytest.fixture
+async def database(config: PortalConfig) -> AsyncIterator[Database]:
+    async with open_database(config.database_url, migrate=True) as opened:
+        yield opened
+
+
+@pytest.fixture
+def app(config: PortalConfig, database: Database) -> QuartTrio:
+    return create_app(config, None)
+
+
+@pytest.fixture
+def visitor(app: QuartTrio) -> Visitor:
+    return Visitor(app)

@@ -1,0 +1,90 @@
+"""Rules of `limits.py`: who guesses waits longer and longer, who mistypes hardly notices."""
+
+import pytest
+
+from portal.limits import ACCOUNT, ADDRESS, FORGET_AFTER_S, MOST_KEYS, Attempts
+
+HOME = "192.0.2.1"
+
+
+def test_the_first_attempts_are_free_and_pauses_double() -> None:
+    attempts = Attempts()
+    for _ in range(ACCOUNT.free):
+        assert attempts.begin("anna", HOME, 0.0) == 0
+    assert attempts.begin("anna", HOME, 0.0) == ACCOUNT.first_s
+    assert attempts.begin("anna", HOME, ACCOUNT.first_s) == 0
+    assert attempts.begin("anna", HOME, ACCOUNT.first_s) == 2 * ACCOUNT.first_s
+
+
+def test_a_pause_does_not_grow_by_asking_again() -> None:
+    attempts = Attempts()
+    for _ in range(ACCOUNT.free + 100):
+        attempts.begin("anna", HOME, 0.0)
+    assert attempts.begin("anna", HOME, 0.0) == ACCOUNT.first_s
+
+
+def test_pauses_have_an_end() -> None:
+    assert ACCOUNT.pause_s(10_000) == ACCOUNT.longest_s
+
+
+def test_guessing_at_one_account_is_slow_from_many_addresses() -> None:
+    attempts = Attempts()
+    waits = [attempts.begin("anna", f"192.0.2.{n}", 0.0) for n in range(ACCOUNT.free + 1)]
+    assert waits == [0.0] * ACCOUNT.free + [ACCOUNT.first_s]
+    assert attempts.begin("berta", "192.0.2.1", 0.0) == 0
+
+
+def test_guessing_at_many_accounts_is_slow_from_one_address() -> None:
+    attempts = Attempts()
+    waits = [attempts.begin(f"user{n}", HOME, 0.0) for n in range(ADDRESS.free + 1)]
+    assert waits == [0.0] * ADDRESS.free + [ADDRESS.first_s]
+    assert attempts.begin("anna", "192.0.2.2", 0.0) == 0
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("2001:db8:0:1::1", "2001:db8:0:1:ffff::2", True),
+        ("2001:db8:0:1::1", "2001:db8:0:2::1", False),
+        ("::ffff:192.0.2.1", "192.0.2.1", True),
+        ("::ffff:192.0.2.1", "::ffff:192.0.2.2", False),
+        ("192.0.2.1", "192.0.2.2", False),
+    ],
+)
+def test_an_address_is_what_one_subscriber_has(one: str, other: str, same: bool) -> None:
+    attempts = Attempts()
+    for n in range(ADDRESS.free):
+        attempts.begin(f"user{n}", one, 0.0)
+    assert (attempts.begin("anna", other, 0.0) > 0) is same
+
+
+def test_success_frees_the_account_but_no_more_of_the_address_than_its_own_attempt() -> None:
+    attempts = Attempts()
+    for n in range(ADDRESS.free - 1):
+        attempts.begin(f"user{n}", HOME, 0.0)
+    assert attempts.begin("anna", HOME, 0.0) == 0
+    attempts.succeeded("anna", HOME)
+    assert attempts.begin("Anna", HOME, 0.0) == 0
+    assert attempts.begin("anna", HOME, 0.0) == ADDRESS.first_s
+
+
+def test_letter_case_makes_no_other_account() -> None:
+    attempts = Attempts()
+    for _ in range(ACCOUNT.free):
+        attempts.begin("anna", HOME, 0.0)
+    assert attempts.begin("ANNA", HOME, 0.0) > 0
+
+
+def test_failures_are_forgotten() -> None:
+    attempts = Attempts()
+    for _ in range(ACCOUNT.free):
+        attempts.begin("anna", HOME, 0.0)
+    assert attempts.begin("anna", HOME, FORGET_AFTER_S) == 0
+    assert attempts.begin("anna", HOME, FORGET_AFTER_S) == 0
+
+
+def test_memory_is_bounded() -> None:
+    attempts = Attempts()
+    for n in range(MOST_KEYS):
+        attempts.begin(f"user{n}", f"10.{n >> 16}.{n >> 8 & 255}.{n & 255}", 0.0)
+    assert len(attempts._counts) == MOST_KEYS
