@@ -6,6 +6,7 @@ Not here: what it shows (show.py), which is imported when signals are taken care
 """
 
 import argparse
+import contextlib
 import os
 import signal
 import sys
@@ -20,19 +21,22 @@ FAILED: Final = 1
 def main() -> int:
     """Returns the exit status."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)
+        # Under nohup the end of the terminal is not the demo's.
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
     try:
         parser = argparse.ArgumentParser(prog="python -m demo", description="Shows Earshot at work, with three calls.")
         parser.add_argument("folder", nargs="?", type=Path, default=FOLDER, help=f"where it keeps all; {FOLDER}")
         return _show(parser.parse_args().folder)
     except KeyboardInterrupt:
-        print("\nThe demo is stopped; nothing of it runs any more.", flush=True)
+        with contextlib.suppress(OSError):  # the terminal may be gone
+            print("\nThe demo is stopped; nothing of it runs any more.", flush=True)
         return STOPPED
 
 
 def _show(folder: Path) -> int:
     from actors.processes import end_with_parent
-    from demo.errors import DemoError
+    from demo.errors import DemoError, NobodyReads
     from demo.show import show
 
     # Who kills make means the demo, too.
@@ -42,6 +46,8 @@ def _show(folder: Path) -> int:
         show(folder)
     except DemoError as error:
         print(error, file=sys.stderr)
+    except NobodyReads:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # where what is left to be written may go
     return FAILED
 
 

@@ -20,7 +20,7 @@ from demo.errors import DemoError
 
 # A call is hung up in milliseconds, a portal with browsers at it stops in seconds; what takes longer is stuck.
 STOP_S: Final = 8.0
-# `earshot run` kills what it runs at a second SIGINT.
+# A SIGINT after that means: now.
 KILL_S: Final = 2.0
 # How much of a log is told again where it says why something ended.
 TOLD_AGAIN_LINES: Final = 12
@@ -44,7 +44,8 @@ class Program:
 
     def stop(self) -> None:
         """Asks it to stop, then makes it."""
-        for number, patience_s in ((signal.SIGINT, STOP_S), (signal.SIGINT, KILL_S), (signal.SIGKILL, KILL_S)):
+        # Not SIGINT at first: a Python that is just being loaded may lose it.
+        for number, patience_s in ((signal.SIGTERM, STOP_S), (signal.SIGINT, KILL_S), (signal.SIGKILL, KILL_S)):
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._popen.send_signal(number)
                 self._popen.wait(patience_s)

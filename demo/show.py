@@ -6,6 +6,7 @@ goes on until it is stopped.
 Not here: signals (__main__.py), what lies in the folder (folder.py).
 """
 
+import select
 import socket
 import time
 from collections.abc import Callable, Mapping
@@ -13,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final, TypeVar
 
-from demo.errors import DemoError
+from demo.errors import DemoError, NobodyReads
 from demo.folder import (
     GATEWAY_PORT,
     HOST,
@@ -42,10 +43,14 @@ LOOK_AGAIN_S: Final = 1.0
 # A call may begin this long before the moment that we take for its beginning: clocks round.
 ROUNDING_S: Final = 1.0
 FINISHED: Final = "finished"
+STANDARD_OUTPUT: Final = 1
 
 
 def show(folder: Path) -> None:
-    """Runs the demo until it is interrupted (KeyboardInterrupt). Errors: DemoError, when it cannot go on."""
+    """Runs the demo until it is interrupted (KeyboardInterrupt).
+
+    Errors: DemoError, when it cannot go on; NobodyReads.
+    """
     with held(folder):
         ports = choose_ports()
         with Programs(folder, write_settings(folder, ports)) as programs:
@@ -133,6 +138,11 @@ class _Running:
         )
 
     def _check(self) -> None:
+        # make waits for us when its terminal goes away, and so nobody tells us.
+        output = select.poll()
+        output.register(STANDARD_OUTPUT, 0)
+        if output.poll(0):
+            raise NobodyReads
         if self._recorder.status is not None:
             raise DemoError(f"Earshot has ended:\n{self._recorder.last_words()}")
 
@@ -185,4 +195,7 @@ def _welcome(folder: Path, ports: Ports, logins: Logins, calls: Mapping[str, Cal
 
 
 def _say(text: str) -> None:
-    print(text, flush=True)
+    try:
+        print(text, flush=True)
+    except OSError as error:
+        raise NobodyReads from error

@@ -160,6 +160,16 @@ def test_nothing_is_left_of_one_that_is_killed(tmp_path: Path, demos: list[Demo]
     assert not list((tmp_path / "demo" / "data" / "spool" / "live").glob("*/journal"))
 
 
+def test_it_ends_when_nobody_reads_any_more(tmp_path: Path) -> None:
+    """As when a terminal is closed: make waits, and passes no signal on."""
+    process = subprocess.Popen([sys.executable, "-m", "demo", tmp_path / "demo"], stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    with process.stdout:
+        assert b"Preparing" in process.stdout.readline()
+        assert b"Starting" in process.stdout.readline()
+    assert process.wait(AT_ONCE_S) == 1
+
+
 def test_one_whose_recorder_ends_says_why(tmp_path: Path, demos: list[Demo]) -> None:
     demo = start(demos, tmp_path / "demo")
     demo.wait_for("Starting Earshot")
