@@ -13,6 +13,8 @@ from schema.values import CallRecord, CallStage, CallView, PartyRecord, PauseRec
 
 # Who pauses when a phone system does; every other `by` is somebody's login.
 PHONE_SYSTEM: Final = "phone-system"
+# Metadata comes with the call's first request, or right behind it: whoever is named there was on the call all along.
+AT_THE_START_S: Final = 1.0
 
 State = Literal["recording", "paused", "finishing", "unreachable", "finished"]
 Happening = Literal["started", "joined", "left", "paused", "resumed", "ended"]
@@ -125,7 +127,7 @@ def timeline(record: CallRecord) -> list[Moment]:
     happened: list[tuple[float, Happening, str]] = [(0.0, "started", "")]
     for each in record.participants:
         who = each.name or each.number or each.aor
-        if each.joined_s > 0:
+        if each.joined_s > AT_THE_START_S:
             happened.append((each.joined_s, "joined", who))
         if each.left_s is not None and each.left_s < (record.duration_s or 0.0):
             happened.append((each.left_s, "left", who))

@@ -129,7 +129,7 @@ def test_when_the_call_ends_the_page_becomes_its_player(house: House, window: Wi
     on_air.hears(TONES, LOUD)
     expect(page.locator("[data-player]")).to_be_visible()
     assert page.evaluate("window.same")
-    page.get_by_role("button", name="Play").click()
+    page.get_by_role("button", name="Play", exact=True).click()
     expect(page.locator("[data-player]")).to_have_attribute("data-playing", "true")
     expect(page.locator("[data-part=time]")).to_have_text("0:02")
 

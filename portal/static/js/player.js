@@ -65,6 +65,7 @@ export class Player {
       });
     }
     this.tell();
+    this.root.dataset.ready = "true";
   }
 
   key(event) {
@@ -97,6 +98,7 @@ export class Player {
 
   seek(to_s) {
     this.audio.currentTime = Math.max(0, Math.min(this.total_s, to_s));
+    this.tell();
   }
 
   nextSpeed(step) {
