@@ -63,16 +63,20 @@ class Demo:
         return self.process.wait(AT_ONCE_S)
 
     def left(self) -> list[int]:
-        """Processes that it started, and that still run; they are told by their settings file."""
-        mark = f"EARSHOT_CONFIG={self.folder}/earshot.toml".encode()
-        found = []
-        for environment in Path("/proc").glob("[0-9]*/environ"):
-            try:
-                if mark in environment.read_bytes().split(b"\0"):
-                    found.append(int(environment.parent.name))
-            except OSError:
-                continue  # it ended meanwhile, or is somebody else's
-        return found
+        return left(self.folder)
+
+
+def left(folder: Path) -> list[int]:
+    """Processes that a demo in this folder started, and that still run; they are told by their settings file."""
+    mark = f"EARSHOT_CONFIG={folder}/earshot.toml".encode()
+    found = []
+    for environment in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            if mark in environment.read_bytes().split(b"\0"):
+                found.append(int(environment.parent.name))
+        except OSError:
+            continue  # it ended meanwhile, or is somebody else's
+    return found
 
 
 def words_of(pid: int) -> list[bytes]:
@@ -168,6 +172,7 @@ def test_it_ends_when_nobody_reads_any_more(tmp_path: Path) -> None:
         assert b"Preparing" in process.stdout.readline()
         assert b"Starting" in process.stdout.readline()
     assert process.wait(AT_ONCE_S) == 1
+    assert left(tmp_path / "demo") == []
 
 
 def test_one_whose_recorder_ends_says_why(tmp_path: Path, demos: list[Demo]) -> None:
