@@ -101,7 +101,8 @@ def record(dialogue: Dialogue, voices: Voices, folder: Path) -> Recorded:
     cues: list[float] = []
     for each in dialogue.script:
         if not isinstance(each, Line):
-            cues.append(at / RATE_HZ)
+            # In the middle of the silence: the phone system takes a moment, and not a syllable may slip through.
+            cues.append(at / RATE_HZ - BREATH_S / 2)
             continue
         speech = voices.say(people[each.side], each.text)
         breath = np.zeros(round(BREATH_S * RATE_HZ), np.int16)
