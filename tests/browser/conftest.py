@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests.browser.house import PASSWORD, House
-from tests.end_to_end.recorder import PATIENCE_S
+from tests.end_to_end.recorder import PATIENCE_S, until
 
 CHROMIUM = "/usr/bin/chromium"
 # No sandbox, since tests run as root in containers; sound without a press, since nobody is there to press.
@@ -28,7 +28,15 @@ DESKTOP = {"width": 1280, "height": 800}
 # What Chromium itself writes about an answer that a test asks for on purpose.
 EXPECTED = re.compile(r"Failed to load resource: the server responded with a status of (401|403|404|409|429|504)")
 
+# Between two looks at a page.
+LOOK_S = 0.05
+
 Window = Callable[..., Page]
+
+
+def until_page(page: Page, what: str) -> None:
+    """Waits for an expression to be true on a page. Playwright's own way is an eval, which the page's policy forbids."""
+    until(lambda: page.evaluate(what), what, poll_s=LOOK_S)
 
 
 @pytest.fixture(scope="session")

@@ -3,13 +3,14 @@
 What is heard is measured where it leaves the page for the loudspeakers: an analyser for each ear.
 """
 
+import itertools
 import re
 from dataclasses import dataclass
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Window
+from tests.browser.conftest import Window, until_page
 from tests.browser.house import CALLEE_HZ, CALLER_HZ, House, Ring
 
 # Every node that is connected to the loudspeakers is connected to two analysers as well.
@@ -41,36 +42,33 @@ window.hear = () => (window.ears ?? []).map((ear) => {
 """
 TONES = f"hear().length === 2 && Math.abs(hear()[0].hz - {CALLER_HZ}) < 8 && Math.abs(hear()[1].hz - {CALLEE_HZ}) < 8"
 LOUD = "hear().every(({ rms }) => rms > 0.05)"
+numbers = itertools.count()
 SILENT = "hear().every(({ rms }) => rms === 0)"
 
 
 @dataclass(frozen=True, slots=True)
 class OnAir:
-    """A page of a call that runs."""
+    """The page of a call that runs."""
 
     page: Page
-    end: object
 
     def hears(self, *what: str) -> None:
-        self.page.wait_for_function(" && ".join(f"({each})" for each in what))
-
-    def levels(self) -> list[float]:
-        return [float(str(each.get_attribute("aria-valuenow"))) for each in self.page.get_by_role("meter").all()]
+        until_page(self.page, " && ".join(f"({each})" for each in what))
 
 
 def open_call(house: House, window: Window, caller: str, seconds: float, as_: str = "anna") -> OnAir:
-    running = house.ring(Ring(caller=caller, seconds=seconds))
+    house.ring(Ring(caller=caller, seconds=seconds))
     page = window(as_=as_)
     page.add_init_script(EARS)
     page.goto("/calls?view=active")
     page.locator("[data-row]", has_text=caller).locator("[data-open]").click()
     expect(page.locator("[data-live]")).to_have_attribute("data-recording", "recording")
-    return OnAir(page, running)
+    return OnAir(page)
 
 
 @pytest.fixture
-def on_air(house: House, window: Window, request: pytest.FixtureRequest) -> OnAir:
-    return open_call(house, window, f"1555{abs(hash(request.node.name)) % 10**7:07}", 60)
+def on_air(house: House, window: Window) -> OnAir:
+    return open_call(house, window, f"1555111{next(numbers):04}", 60)
 
 
 def test_each_party_is_in_his_ear_and_a_pause_lets_nothing_through(on_air: OnAir) -> None:
@@ -81,13 +79,13 @@ def test_each_party_is_in_his_ear_and_a_pause_lets_nothing_through(on_air: OnAir
     expect(page.locator("[data-part=delay]")).to_have_text(re.compile(r"^Delay \d+ ms$"))
     # The goal is 500 ms on a machine of its own; this one is shared.
     assert int(str(card.get_attribute("data-first-sound-ms"))) < 3000
-    page.wait_for_function("[...document.querySelectorAll('[data-meter]')].every((m) => m.ariaValueNow > -30)")
+    until_page(page, "[...document.querySelectorAll('[data-meter]')].every((m) => m.ariaValueNow > -30)")
 
     page.get_by_role("button", name="Pause recording").click()
     expect(card).to_have_attribute("data-recording", "paused")
     expect(card).to_contain_text(re.compile(r"Paused at \d+:\d\d by anna\."))
     on_air.hears(SILENT)
-    page.wait_for_function("[...document.querySelectorAll('[data-meter]')].every((m) => m.ariaValueNow === '-54')")
+    until_page(page, "[...document.querySelectorAll('[data-meter]')].every((m) => m.ariaValueNow === '-54')")
 
     page.get_by_role("button", name="Resume recording").click()
     expect(card).to_have_attribute("data-recording", "recording")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import DESKTOP, Window
+from tests.browser.conftest import DESKTOP, Window, until_page
 from tests.browser.house import House, Ring, dialogue
 from tests.end_to_end.recorder import Program
 
@@ -47,7 +47,7 @@ def show(page: Page, name: str) -> None:
     if name == "live":
         page.get_by_role("button", name="Listen").click()
         expect(page.locator("[data-live]")).to_have_attribute("data-listening", "playing")
-        page.wait_for_function("[...document.querySelectorAll('[data-meter]')].some((m) => m.ariaValueNow > -40)")
+        until_page(page, "[...document.querySelectorAll('[data-meter]')].some((m) => m.ariaValueNow > -40)")
     if name == "paused":
         page.get_by_role("button", name="Pause recording").click()
         expect(page.locator("[data-live]")).to_have_attribute("data-recording", "paused")

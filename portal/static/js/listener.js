@@ -120,6 +120,7 @@ export class Listener {
 
   /* Stops listening; nothing is told after this. */
   stop() {
+    if (this.stopped) return;
     this.stopped = true;
     clearTimeout(this.retry);
     this.socket.close();
