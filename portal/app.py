@@ -13,6 +13,7 @@ from portal.api.calls import blueprint as api
 from portal.audio import blueprint as audio
 from portal.config import EXTENSION, Portal, PortalConfig
 from portal.limits import Attempts
+from portal.listening import blueprint as listening
 from portal.pages.call import blueprint as calls
 from portal.passwords import Passwords
 from portal.static import StaticFiles
@@ -27,6 +28,7 @@ BLUEPRINTS: Final[tuple[Blueprint, ...]] = (
     calls,
     audio,
     api,
+    listening,
 )
 
 

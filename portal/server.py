@@ -31,11 +31,16 @@ from hypercorn.trio import serve
 
 from portal.app import create_app
 from portal.config import VERSION, PortalConfig
+from portal.gateways import open_gateways
+from schema.calls import nodes
 from schema.database import open_database
 
 log = structlog.get_logger()
 
 STALLED_S: Final = 30.0
+# What the kernel may hold for a client beyond what is under way to it: a listener who stops hears nothing that is long
+# past when he goes on, and is told what he missed.
+UNSENT_BYTES: Final = 64 * 1024
 GRACE_S: Final = 1.0
 CUT_EVERY_S: Final = 0.05
 BACKLOG: Final = 256
@@ -71,9 +76,10 @@ def listen(bind: tuple[str, int]) -> socket.socket:
     listening = socket.socket(family, socket.SOCK_STREAM)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        # Connections inherit both.
+        # Connections inherit all of them.
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(STALLED_S * 1000))
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
         listening.bind(bind)
         listening.listen(BACKLOG)
     except OSError as error:
@@ -86,9 +92,13 @@ async def _main(config: PortalConfig, serving: Config, listening: socket.socket)
     host, port = listening.getsockname()[:2]
     serving.bind = [f"fd://{listening.detach()}"]
     stop = trio.Event()
-    async with open_database(config.database_url, migrate=True), trio.open_nursery() as nursery:
+    async with (
+        open_database(config.database_url, migrate=True),
+        open_gateways(config.gateway_key, nodes) as gateways,
+        trio.open_nursery() as nursery,
+    ):
         await nursery.start(_until_stopped, stop)
-        app = create_app(config, None)
+        app = create_app(config, gateways)
         server = partial(serve, app, serving, shutdown_trigger=stop.wait)
         await nursery.start(_served, server, nursery.cancel_scope)
         url = f"{'https' if config.tls_cert else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
@@ -125,13 +135,12 @@ def _connections(bound: tuple[str, int]) -> Iterator[socket.socket]:
     """Every connection to this portal, as a second handle of it: hypercorn keeps its own to itself."""
     for name in os.listdir("/proc/self/fd"):
         try:
-            duplicate = os.dup(int(name))
+            # A second handle of a file, once closed, would take the database's locks away: none is made of files.
+            if not stat.S_ISSOCK(os.fstat(int(name)).st_mode):
+                continue
+            found = socket.socket(fileno=os.dup(int(name)))
         except OSError:
-            continue  # the descriptor of the listing itself
-        if not stat.S_ISSOCK(os.fstat(duplicate).st_mode):
-            os.close(duplicate)
-            continue
-        found = socket.socket(fileno=duplicate)
+            continue  # closed meanwhile, as the descriptor of the listing is
         if found.family in (socket.AF_INET, socket.AF_INET6) and found.getsockname()[1] == bound[1]:
             yield found
         else:
