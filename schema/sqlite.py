@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
-from tortoise.backends.base.client import NestedTransactionContext
+from tortoise.backends.base.client import ConnectionWrapper, NestedTransactionContext
 from tortoise.backends.sqlite import client as base
 from tortoise.connection import get_connections
 
@@ -122,6 +122,9 @@ class WritingClient(_Client, base.SqliteClientWithRegexpSupport):
             await self.close()
             raise
 
+    def acquire_connection(self) -> ConnectionWrapper[Any]:
+        return _Turn(self._lock, self)
+
     def _in_transaction(self) -> base.SqliteTransactionContext:
         return _Start(_Transaction(self), self._lock)
 
@@ -184,6 +187,19 @@ class _Transaction(_Client, base.SqliteTransactionWrapper):
             if sqlite3.complete_statement(statement):
                 await self.execute_query(statement)
                 statement = ""
+
+
+class _Turn(ConnectionWrapper[Any]):
+    """Tortoise's own keeps its lock for ever where the connection cannot be opened."""
+
+    async def __aenter__(self) -> Any:
+        await self._lock.acquire()
+        try:
+            await self.ensure_connection()
+        except BaseException:
+            self._lock.release()
+            raise
+        return self.connection
 
 
 class _Start(base.SqliteTransactionContext):
