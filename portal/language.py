@@ -13,10 +13,11 @@ from zoneinfo import available_timezones
 
 from babel.core import Locale
 from markupsafe import Markup
-from quart import Quart, request
+from quart import Quart
 from quart_babel import Babel, format_date, format_datetime, format_time, get_locale
 
 from portal import gate
+from portal.proxy import at_hand
 
 TRANSLATIONS: Final = Path(__file__).with_name("translations")
 DEFAULT_LANGUAGE: Final = "en"
@@ -54,14 +55,14 @@ def language() -> str:
     visitor = gate.visitor()
     if visitor is not None and visitor.language in known:
         return visitor.language
-    best = Locale.negotiate([tag.replace("-", "_") for tag in request.accept_languages.values()], known)
+    best = Locale.negotiate([tag.replace("-", "_") for tag in at_hand().accept_languages.values()], known)
     return str(best) if best is not None else DEFAULT_LANGUAGE
 
 
 def zone() -> str:
     """The time zone of the current request, as its name in the IANA database."""
     visitor = gate.visitor()
-    wanted = [visitor.time_zone if visitor is not None else "", request.cookies.get(ZONE_COOKIE, "")]
+    wanted = [visitor.time_zone if visitor is not None else "", at_hand().cookies.get(ZONE_COOKIE, "")]
     return next((name for name in wanted if name in ZONES), DEFAULT_ZONE)
 
 

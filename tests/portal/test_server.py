@@ -15,7 +15,7 @@ import pytest
 
 from portal import server
 from tests.certificates import Certificate, make_certificate
-from tests.end_to_end.recorder import Program, Recorder, until
+from tests.end_to_end.recorder import PATIENCE_S, Program, Recorder, until
 
 LOOPBACK = "127.0.0.1:0"
 # What `earshot portal` may take to stop, on a machine that does other things as well.
@@ -43,8 +43,8 @@ def address(portal: Program) -> tuple[str, int]:
 
 def get(portal: Program, path: str, context: ssl.SSLContext | None = None) -> tuple[int, bytes]:
     host, port = address(portal)
-    connection = HTTPSConnection(host, port, context=context) if context else HTTPConnection(host, port)
-    with closing(connection):
+    secure = HTTPSConnection(host, port, timeout=PATIENCE_S, context=context)
+    with closing(secure if context else HTTPConnection(host, port, timeout=PATIENCE_S)) as connection:
         connection.request("GET", path)
         answer = connection.getresponse()
         return answer.status, answer.read()
@@ -94,10 +94,9 @@ def test_a_client_that_stops_reading_does_not_keep_it(portal: Program) -> None:
 
 
 def test_a_client_that_only_connects_does_not_keep_it(portal: Program) -> None:
-    with socket.create_connection(address(portal)):
-        with socket.create_connection(address(portal)) as half:
-            half.sendall(b"GET / HTTP/1.1\r\nHo")
-            stop(portal)
+    with socket.create_connection(address(portal)), socket.create_connection(address(portal)) as half:
+        half.sendall(b"GET / HTTP/1.1\r\nHo")
+        stop(portal)
 
 
 def _wait_until_stuck(portal: Program, port: int) -> None:

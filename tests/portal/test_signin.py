@@ -1,17 +1,10 @@
 """Signing in and out, as somebody with a browser does it."""
 
-import time
-from datetime import timedelta
-
 import pytest
-from itsdangerous import URLSafeTimedSerializer
 from quart_trio import QuartTrio
 
-from portal import sessions
-from portal.config import portal
 from portal.limits import ACCOUNT
 from schema import people
-from schema.values import Role
 from tests.portal.visitor import PASSWORD, Visitor, add_account
 
 REFUSED = "Login and password do not fit together"

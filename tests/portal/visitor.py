@@ -14,7 +14,7 @@ from portal.passwords import Passwords
 from schema import people
 from schema.values import Account, Role
 
-PASSWORD: Final = "correct horse battery"
+PASSWORD: Final = "correct horse battery"  # noqa: S105 (of accounts that live as long as a test)
 ADDRESS: Final = ("192.0.2.7", 40000)
 
 
