@@ -140,6 +140,8 @@ def archive() -> None:
     config = ArchiveConfig(
         data_dir=settings.data_dir,
         private_key=_private_key(settings),
+        database_url=settings.database_url.get_secret_value(),
+        node=settings.node,
         audio_format=settings.audio_format,
         opus_bitrate_kbit=settings.opus_bitrate_kbit,
         opus_complexity=settings.opus_complexity,
@@ -178,6 +180,23 @@ def portal() -> None:
         run_portal(config)
     except Stopped as error:
         _fail(str(error), CANNOT_START)
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database up to date with this version."""
+    from archive.commands import bring_up_to_date
+
+    bring_up_to_date(_database_url())
+
+
+@app.command()
+def reindex() -> None:
+    """Tell the database again of every recording, from the manifests beside them: after a database was lost."""
+    from archive.commands import rebuild
+
+    settings = _settings()
+    rebuild(settings.data_dir, _database_url(), settings.node)
 
 
 @app.command(context_settings=WORDS_OF_THE_HOUSE)

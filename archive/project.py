@@ -105,29 +105,29 @@ def record_of(call: CallSoFar, whose: Owners) -> CallRecord:
     return CallRecord(
         id=UUID(state.call_id),
         tenant_id=whose.tenant_id,
-        node=_text(state.node),
+        node=state.node,
         events=state.events,
         started_at=_time(state, 0),
         connected_at=None if call.connected is None else _time(state, state.position_ns(call.connected)),
         ended_at=None if ended_ns is None else _time(state, ended_ns),
         duration_s=None if ended_ns is None else _seconds(ended_ns),
         end=None if ended is None else ended.end,
-        direction=_text(state.direction),
+        direction=state.direction,
         caller=_party(state.caller, call.addresses[0], whose.caller),
         callee=_party(state.callee, call.addresses[1], whose.callee),
         mode=MODE,
         recording=recording if ended is None else "off",
-        session_id=_text(state.identity.session_id),
-        group_id=_text(state.identity.group_id),
-        tracking_id=_text(state.identity.tracking_id),
-        sip_session_id=_text(state.identity.sip_session_id),
-        sip_call_id=_text(state.origins[0].sip_call_id if state.origins else ""),
-        warnings=tuple(map(_text, state.warnings)),
+        session_id=state.identity.session_id,
+        group_id=state.identity.group_id,
+        tracking_id=state.identity.tracking_id,
+        sip_session_id=state.identity.sip_session_id,
+        sip_call_id=state.origins[0].sip_call_id if state.origins else "",
+        warnings=state.warnings,
         participants=tuple(
             ParticipantRecord(
-                _text(p.participant.name),
-                _text(p.participant.number),
-                _text(p.participant.aor),
+                p.participant.name,
+                p.participant.number,
+                p.participant.aor,
                 _seconds(state.position_ns(p.joined)),
                 None if p.left is None else _seconds(state.position_ns(p.left)),
             )
@@ -155,16 +155,14 @@ def record_of_manifest(manifest: Manifest, folder: str, whose: Owners) -> CallRe
         finished=True,
         recording="off",
         kept=manifest.audio is not None,
-        warnings=tuple(map(_text, manifest.warnings)),
+        warnings=manifest.warnings,
         participants=tuple(
-            ParticipantRecord(
-                _text(p.participant.name), _text(p.participant.number), _text(p.participant.aor), p.joined_s, p.left_s
-            )
+            ParticipantRecord(p.participant.name, p.participant.number, p.participant.aor, p.joined_s, p.left_s)
             for p in manifest.participants
         ),
         streams=_streams(call.state.streams, manifest.streams),
         pauses=tuple(
-            PauseRecord(pause.start_s, pause.end_s, _text(pause.who) or PHONE_SYSTEM, pause.file_s)
+            PauseRecord(pause.start_s, pause.end_s, pause.who or PHONE_SYSTEM, pause.file_s)
             for pause in manifest.pauses
         ),
         recording_file=_recording(manifest, folder),
@@ -182,7 +180,7 @@ def record_without_recording(
         finished=True,
         recording="off",
         kept=False,
-        warnings=(*record.warnings, _text(warning)),
+        warnings=(*record.warnings, warning),
     )
 
 
@@ -195,11 +193,11 @@ def _lines(party: Party) -> tuple[str, ...]:
     """By what a party's phone may be known, the surest first: its number, its AOR, the AOR's user part."""
     aor = party.aor.removeprefix("sips:").removeprefix("sip:")
     user = aor.partition("@")[0]
-    return tuple(dict.fromkeys(filter(None, map(_text, (party.number, party.aor, aor, user)))))
+    return tuple(dict.fromkeys(filter(None, (party.number, party.aor, aor, user))))
 
 
 def _party(party: Party, address: str, user_id: UUID | None) -> PartyRecord:
-    return PartyRecord(_text(party.number), _text(party.name), _text(party.aor), address, user_id)
+    return PartyRecord(party.number, party.name, party.aor, address, user_id)
 
 
 def _addresses(streams: Iterable[Stream], before: tuple[str, str]) -> tuple[str, str]:
@@ -209,13 +207,13 @@ def _addresses(streams: Iterable[Stream], before: tuple[str, str]) -> tuple[str,
 
 
 def _address(stream: Stream) -> str:
-    host = _text(stream.remote_address)
+    host = stream.remote_address
     return f"[{host}]:{stream.remote_port}" if ":" in host else f"{host}:{stream.remote_port}"
 
 
 def _stream(stream: Stream) -> StreamRecord:
     voices = [codec.name for codec in stream.codecs if codec.name.upper() not in _NO_VOICE]
-    return StreamRecord(stream.index, _text(stream.label), stream.side, _text(voices[0]) if voices else "")
+    return StreamRecord(stream.index, stream.label, stream.side, voices[0] if voices else "")
 
 
 def _streams(agreed: Iterable[Stream], reports: Iterable[StreamReport]) -> tuple[StreamRecord, ...]:
@@ -223,10 +221,10 @@ def _streams(agreed: Iterable[Stream], reports: Iterable[StreamReport]) -> tuple
     records = {stream.index: _stream(stream) for stream in agreed if stream.state != "rejected"}
     for report in reports:
         side: Side = next((known for known in _SIDES if known == report.side), "both")
-        known = records.get(report.index, StreamRecord(report.index, _text(report.label), side, ""))
+        known = records.get(report.index, StreamRecord(report.index, report.label, side, ""))
         records[report.index] = replace(
             known,
-            codec=_text(", ".join(report.codecs)) or known.codec,
+            codec=", ".join(report.codecs) or known.codec,
             packets=report.packets,
             lost=report.lost,
             jitter_ms=_jitter_ms(report),
@@ -243,7 +241,7 @@ def _jitter_ms(report: StreamReport) -> float | None:
 
 def _pause(state: CallState, span: PauseSpan) -> PauseRecord:
     end_s = None if span.end is None else _seconds(state.position_ns(span.end))
-    return PauseRecord(_seconds(state.position_ns(span.start)), end_s, _text(span.who) or PHONE_SYSTEM)
+    return PauseRecord(_seconds(state.position_ns(span.start)), end_s, span.who or PHONE_SYSTEM)
 
 
 def _recording(manifest: Manifest, folder: str) -> RecordingRecord | None:
@@ -254,11 +252,6 @@ def _recording(manifest: Manifest, folder: str) -> RecordingRecord | None:
     return RecordingRecord(
         folder, audio.file, audio.format, audio.bytes, audio.sha256, audio.duration_s, audio.rate_hz, peaks
     )
-
-
-def _text(told: str) -> str:
-    """Text as every database takes it: PostgreSQL holds no NUL."""
-    return told.replace("\0", "")
 
 
 def _seconds(ns: int) -> float:

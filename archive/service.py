@@ -1,9 +1,14 @@
-"""The archive process: finishes the calls that ended, one after the other, oldest first.
+"""The archive process: tells the database of calls, and finishes those that ended, one after the other, oldest first.
 
     archive
+     |- clerk        what the outbox tells of calls that run, into the database    \
+     |- beacon       what the engine says of itself, into the database              |  each supervised, for ever
+     |- lister       calls that are done with, into the database                   /
      |- watching     looks into spool/finished, hands calls to workers, waits
      |   `- workers  at most `threads`, each in a thread of low priority (nice NICE)
      `- stopping     waits for SIGTERM or SIGINT
+
+A database that is away stops the first three, and nothing else: they go on where they were once it is back.
 
 Retry policy: a failure of ours (a full disk, an encoder, another master key) leaves the call where it is; it is tried
 again after FIRST_RETRY_S, doubled each time up to LAST_RETRY_S. Other calls go on meanwhile.
@@ -11,12 +16,14 @@ again after FIRST_RETRY_S, doubled each time up to LAST_RETRY_S. Other calls go 
 Shutdown: no further call is begun. SIGTERM gives those in hand the grace period, SIGINT (or a second signal) none; then
 they are abandoned at their next chunk, and the next start makes them from the beginning.
 
-Not here: what finishing is (`finish.py`), settings (they come as an `ArchiveConfig`).
+Not here: what finishing is (`finish.py`), what the database is told (`clerk.py`, `listing.py`), settings (they come as
+an `ArchiveConfig`).
 """
 
 import math
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -30,12 +37,16 @@ import trio
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from actors.spool import JOURNAL, Lock, Spool
+from actors.supervision import Policy, supervise
+from archive.clerk import Access, Clerk
 from archive.encode import AudioFormat, Encoding
 from archive.finish import RECORDINGS, Abandoned, Recipe, Recording, Step, Stuck, finish
+from archive.listing import Lister
 from archive.render import PausePolicy
 from archive.survey import damage
 from engine.keys import KeyRefused
 from engine.timeline import SECOND_NS
+from schema.database import open_database
 
 log = structlog.get_logger()
 
@@ -47,14 +58,18 @@ LAST_RETRY_S: Final = 600.0
 TELL_BACKLOG_EVERY_S: Final = 60.0
 # Recording must not wait for finishing: the engine has nice 0.
 NICE: Final = 15
+# Whatever is wrong with the database's side, finishing goes on: it is tried for ever, half a minute apart at last.
+FOR_EVER: Final = Policy(restarts=sys.maxsize, within_s=300.0, longest_pause_s=30.0)
 
 
 @dataclass(frozen=True, slots=True)
 class ArchiveConfig:
-    """What an archive must know. `private_key` opens the journals that its engines seal."""
+    """What an archive must know. `private_key` opens the journals that its engine, `node`, seals."""
 
     data_dir: Path
     private_key: X25519PrivateKey
+    database_url: str
+    node: str
     audio_format: AudioFormat = "opus"
     opus_bitrate_kbit: int = 24
     opus_complexity: int = 5
@@ -99,6 +114,10 @@ class _Archive:
             finish, spool, config.data_dir / RECORDINGS, recipe=recipe, go_on=self._go_on, after_step=after_step
         )
         self._spool = spool
+        self._database_url = config.database_url
+        access = Access()
+        self._clerk = Clerk(spool, config.private_key, config.node, access)
+        self._lister = Lister(spool, config.node, access, self._clerk.forget)
         self._in_hand: set[str] = set()
         self._resting: dict[str, _Failure] = {}
         self._waiting: dict[str, int] = {}  # when each was last written (realtime ns), oldest first
@@ -109,8 +128,14 @@ class _Archive:
         self._told_at_s = 0.0
 
     async def run(self) -> None:
-        async with trio.open_nursery() as nursery:
+        async with open_database(self._database_url, migrate=True), trio.open_nursery() as nursery:
             await nursery.start(self._stop)
+            for name, part in (
+                ("clerk", self._clerk.run),
+                ("beacon", self._clerk.run_beacon),
+                ("lister", partial(self._lister.run, self._clerk.caught_up)),
+            ):
+                nursery.start_soon(partial(supervise, part, name=name, policy=FOR_EVER))
             self._look(trio.current_time())
             log.info("archive_started", spool=str(self._spool.root), backlog=len(self._waiting), threads=self._threads)
             async with trio.open_nursery() as workers:
@@ -185,6 +210,7 @@ class _Archive:
         else:
             self._resting.pop(name, None)
             self._waiting.pop(name, None)
+            self._lister.look()
             self._tell(name, outcome, trio.current_time() - begun_s)
         finally:
             self._in_hand.discard(name)

@@ -29,6 +29,7 @@ __all__ = [
     "nodes",
     "offset",
     "unended",
+    "unfinished",
     "users_of_lines",
 ]
 
@@ -98,6 +99,17 @@ async def unended(node: str) -> list[UUID]:
     """The calls of a node that run, as far as the database knows."""
     query = "SELECT id FROM \"call\" WHERE phase = 'running' AND node = $1 ORDER BY started_at, id"
     return [as_id(row["id"]) for row in await rows(query, node)]
+
+
+@unit
+async def unfinished(node: str) -> list[UUID]:
+    """The calls of a node that run or are being finished, as far as the database knows."""
+    # One question for each phase: each has an index of its own.
+    query = (
+        "SELECT id FROM \"call\" WHERE phase = 'running' AND node = $1 "
+        "UNION ALL SELECT id FROM \"call\" WHERE phase = 'finishing' AND node = $1"
+    )
+    return sorted(as_id(row["id"]) for row in await rows(query, node))
 
 
 @unit

@@ -174,14 +174,6 @@ def replace_name(participant: Participant) -> Participant:
     return Participant(participant.id, participant.number, "Robert", participant.aor)
 
 
-def test_no_text_keeps_a_call_out_of_a_database_that_takes_no_nul():
-    parties = {"caller": Party("1\0", "A\0nn", "a\0@b"), "callee": Party("2")}
-    call = after(Identified(at=instant(0), **parties, identity=Identity(group_id="g\0")))
-    record = record_of(call, WHOSE)
-    assert "\0" not in repr(record)
-    assert (record.caller.name, record.group_id) == ("Ann", "g")
-
-
 def test_an_event_that_cannot_be_read_counts_and_changes_nothing_else():
     call = after(AGREED)
     passed = skip(call, 3)

@@ -50,7 +50,9 @@ def after_step(passed):
             time.sleep(0.01)
 
 key = archive_private_key(bytes.fromhex(sys.argv[5]))
-run(ArchiveConfig(Path(folder), key, audio_format="flac", threads=2, grace_s=float(sys.argv[4])), after_step)
+url = f"sqlite:///{folder}/earshot.sqlite"
+grace_s = float(sys.argv[4])
+run(ArchiveConfig(Path(folder), key, url, "node-1", audio_format="flac", threads=2, grace_s=grace_s), after_step)
 """
 
 

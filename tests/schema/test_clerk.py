@@ -136,6 +136,7 @@ async def test_a_call_that_was_seen_to_end_does_not_run_again(database_url: str)
         stages = [(await view(call.id)).stage for call in (gone, running, told)]
         assert stages == [CallStage.FINISHING, CallStage.ACTIVE, CallStage.FINISHING]
         assert await clerk.unended("one") == [running.id]
+        assert await clerk.unfinished("one") == sorted([gone.id, running.id, told.id])
         assert await clerk.unended("two") == []
 
 
