@@ -70,7 +70,7 @@ class Gateways:
     def reachable(self, node: str) -> bool:
         """Whether the connection to this node is open."""
         link = self._links.get(node)
-        return link is not None and link.gateway is not None
+        return link is not None and link.standing is not None
 
     async def pause(self, call: CallView, who: str, sign: str = "portal") -> Answer:
         """Keep nothing of this call from here on. `who` is a login. Errors: any `GatewayError`."""
@@ -158,7 +158,7 @@ class Gateways:
 
     async def _connected(self, node: str, patience_s: float = 0.0) -> Gateway:
         link = self._link(node)
-        if link.gateway is None:
+        if link.standing is None:
             await self._look()
         return await link.connected(patience_s or PATIENCE_S)
 
@@ -175,7 +175,7 @@ class _Link:
     """The connection to one node, whether it stands or not."""
 
     def __init__(self, name: str, key: bytes) -> None:
-        self.gateway: Gateway | None = None
+        self._gateway: Gateway | None = None
         self._name = name
         self._key = key
         self._address: NodeAddress | None = None
@@ -185,9 +185,14 @@ class _Link:
         self._reason = f"It is not known where the recorder {name} can be reached."
 
     @property
+    def standing(self) -> Gateway | None:
+        """The connection; None while there is none."""
+        return None if self._gateway is None or self._gateway.lost else self._gateway
+
+    @property
     def levels(self) -> Mapping[UUID, Levels | None]:
         """The levels that the engine told last."""
-        return {} if self.gateway is None else self.gateway.levels
+        return {} if self.standing is None else self.standing.levels
 
     def move(self, address: NodeAddress) -> None:
         """The node is to be found here."""
@@ -207,17 +212,17 @@ class _Link:
         self._ask_for_levels()
 
     def _ask_for_levels(self) -> None:
-        if self.gateway is not None:
-            self.gateway.watch_levels(self._watched)
+        if self.standing is not None:
+            self.standing.watch_levels(self._watched)
 
     async def connected(self, patience_s: float) -> Gateway:
         """The connection, once it stands. Errors: `Unanswered`."""
         with trio.move_on_after(patience_s):
-            while self.gateway is None:
+            while self.standing is None:
                 await self._changed.wait()
-        if self.gateway is None:
+        if self.standing is None:
             raise Unanswered(self._reason)
-        return self.gateway
+        return self.standing
 
     async def run(self) -> None:
         """Connect, again and again, until cancelled."""
@@ -241,12 +246,12 @@ class _Link:
                     self._reason = f"The connection to the recorder {self._name} failed: {error!r}"
                     log.exception("connection to an engine failed", node=self._name)
                 finally:
-                    self.gateway = None
+                    self._gateway = None
                 failures += 1
                 await trio.sleep(min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** (failures - 1)))
 
     def _stand(self, gateway: Gateway) -> None:
-        self.gateway = gateway
+        self._gateway = gateway
         log.info("connected to an engine", node=self._name, url=gateway.node.url)
         if self._watched:
             self._ask_for_levels()

@@ -91,6 +91,15 @@ class Station:
         with self.serving:
             await self.gateway.run(self.calls)
 
+    def cut(self) -> None:
+        """Cuts every connection, and takes none any more."""
+        self.serving.cancel()
+
+    def mend(self) -> None:
+        """Takes connections again."""
+        self.serving = trio.CancelScope()
+        self._nursery.start_soon(self.serve)
+
     async def call(self, number: int = 1) -> Phones:
         """A call of two streams that has begun."""
         call = Call(UUID(int=number), self.node, lambda call: self.calls.pop(call.id, None))

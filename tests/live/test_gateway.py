@@ -308,7 +308,7 @@ async def test_a_portal_that_never_reads_is_cut_off(station: Station, monkeypatc
 async def test_an_engine_that_is_gone_is_told_to_listeners_and_to_who_waits(station: Station) -> None:
     phones = await station.call()
     async with station.connect() as gateway, gateway.listen(phones.call.id) as feed:
-        station.serving.cancel()
+        station.cut()
         with trio.fail_after(5), pytest.raises(Unreachable, match="test"):
             async for _ in feed:
                 pass
