@@ -101,8 +101,8 @@ async def _http(error: HTTPException) -> Response:
     # A redirect that was raised (to the address with or without its last slash) is no problem.
     if error.code is None or error.code < HTTPStatus.BAD_REQUEST:
         return await current_app.make_response(error)  # type: ignore[return-value]  # it is one of ours
-    if error.code == HTTPStatus.NOT_FOUND:
-        return await answer(not_found())
+    if error.code in (HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND):
+        return await answer(forbidden() if error.code == HTTPStatus.FORBIDDEN else not_found())
     known = SENTENCES.get(error.code)
     title, detail = known() if known else (HTTPStatus(error.code).phrase, error.description or "")
     headers = {name: value for name, value in error.get_headers() if name == "Allow"}

@@ -80,7 +80,7 @@ class StaticFiles:
         if file.etag in request.if_none_match:
             return Response(b"", 304, headers)
         body = file.content
-        if file.compressed is not None and "gzip" in request.accept_encodings:
+        if file.compressed is not None and request.accept_encodings.quality("gzip") > 0:
             body = file.compressed
             headers["Content-Encoding"] = "gzip"
         return Response(body, 200, headers, content_type=file.content_type)
