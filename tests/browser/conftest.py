@@ -35,7 +35,7 @@ Window = Callable[..., Page]
 
 
 def until_page(page: Page, what: str) -> None:
-    """Waits for an expression to be true on a page. Playwright's own way is an eval, which the page's policy forbids."""
+    """Waits for an expression to be true on a page. Playwright's own way is an eval, which the policy forbids."""
     until(lambda: page.evaluate(what), what, poll_s=LOOK_S)
 
 

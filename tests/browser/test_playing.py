@@ -29,7 +29,7 @@ def call(house: House) -> None:
 def page(call: None, window: Window) -> Page:
     page = window(as_="ulla")
     page.locator("[data-row]", has_text=CALLER).locator("[data-open]").click()
-    expect(page.locator("[data-player]")).to_have_attribute("data-ready", "true")
+    expect(page.get_by_role("button", name="Play", exact=True)).to_be_enabled()
     return page
 
 

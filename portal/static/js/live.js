@@ -1,6 +1,7 @@
 /* The card of a call that runs: its state, Pause and Resume, Listen, and a level meter for each side.
 
    What the card says follows `data-recording` on it (the style sheet shows one of the two sets of sentences).
+   Its buttons come disabled from the server: a press before this script is there would be lost.
    Not here: the audio (`listener.js`), the change to another page when the call ends (`call.js`).
 */
 
@@ -26,6 +27,7 @@ export class LiveCard {
     this.answered_at = -Infinity;
     for (const button of card.querySelectorAll("[data-put]")) {
       button.addEventListener("click", () => this.put(button.dataset.put));
+      button.disabled = false;
     }
     this.listen_button = card.querySelector("[data-listen]");
     if (this.listen_button) this.offerListening(signal);
@@ -76,13 +78,13 @@ export class LiveCard {
 
   offerListening(signal) {
     if (!canListen()) {
-      this.listen_button.disabled = true;
       this.part("insecure").hidden = false;
       return;
     }
     this.listen_button.addEventListener("click", () => (this.listener ? this.stopListening() : this.startListening()), {
       signal,
     });
+    this.listen_button.disabled = false;
   }
 
   startListening() {

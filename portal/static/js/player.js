@@ -1,6 +1,7 @@
 /* The player of a finished recording: two waveforms on one time axis, from stored peaks, over a native audio element.
 
    The browser decodes nothing to draw; it streams the file by ranges while it plays. Pauses are marked bands.
+   The controls come disabled from the server, until this script is there to obey them.
    Keys: space plays, arrows seek 5 s (with shift 30 s), [ and ] change the speed.
 */
 
@@ -65,7 +66,7 @@ export class Player {
       });
     }
     this.tell();
-    this.root.dataset.ready = "true";
+    for (const control of this.root.querySelectorAll("button, select")) control.disabled = false;
   }
 
   key(event) {
