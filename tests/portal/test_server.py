@@ -18,8 +18,8 @@ from tests.certificates import Certificate, make_certificate
 from tests.end_to_end.recorder import PATIENCE_S, Program, Recorder, until
 
 LOOPBACK = "127.0.0.1:0"
-# What `earshot portal` may take to stop, on a machine that does other things as well.
-STOPPED_WITHIN_S = server.GRACE_S + 4
+# It takes about a second; a client that holds it would do so for `STALLED_S`.
+STOPPED_WITHIN_S = server.STALLED_S / 3
 
 
 @pytest.fixture
