@@ -5,13 +5,15 @@ Rules: ports are the system's or were free a moment ago; nothing sleeps for its 
 
 import socket
 import struct
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import trio
+from trio_websocket import WebSocketConnection, wrap_client_stream
 
 from actors.call import Call, Node
 from actors.sweeper import Sweeper
@@ -35,6 +37,24 @@ async def until(look: Callable[[], object], what: str) -> None:
         while not look():  # noqa: ASYNC110  # what it looks at sets no event
             await trio.sleep(0.005)
     assert not patience.cancelled_caught, f"waited {PATIENCE_S:g} s in vain for {what}"
+
+
+@asynccontextmanager
+async def open_websocket(url: str, headers: Sequence[tuple[str, str]]) -> AsyncIterator[WebSocketConnection]:
+    """A websocket whose stream is closed in any case: trio-websocket forgets it where the server closes first."""
+    parts = urlsplit(url)
+    assert parts.hostname
+    assert parts.port
+    stream = await trio.open_tcp_stream(parts.hostname, parts.port)
+    given = [(name.encode(), value.encode()) for name, value in headers]
+    try:
+        async with trio.open_nursery() as nursery:
+            with trio.fail_after(PATIENCE_S):
+                socket = await wrap_client_stream(nursery, stream, parts.netloc, parts.path, extra_headers=given)
+            yield socket
+            nursery.cancel_scope.cancel()
+    finally:
+        await trio.aclose_forcefully(stream)
 
 
 class Phones:
@@ -146,4 +166,4 @@ async def open_station(
         close_node(node)
 
 
-__all__ = ["KEY", "NODE", "Client", "Phones", "Station", "open_station", "until"]
+__all__ = ["KEY", "NODE", "Client", "Phones", "Station", "open_station", "open_websocket", "until"]
