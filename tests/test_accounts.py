@@ -1,0 +1,159 @@
+"""`earshot user add` and `earshot token add`, as an administrator types them."""
+
+import os
+import pty
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+PATIENCE_S = 60.0
+PASSWORD = "correct horse battery"  # noqa: S105 (of an account that lives as long as a test)
+
+Answer = subprocess.CompletedProcess[str]
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> Callable[..., Answer]:
+    """Runs `earshot` with these words in an empty folder."""
+
+    def command(*words: str, typed: str = "", **environment: str) -> Answer:
+        return subprocess.run(
+            [sys.executable, "-m", "earshot", *words],
+            cwd=tmp_path,
+            env={**os.environ, "COLUMNS": "200", **environment},
+            input=typed,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+        )
+
+    return command
+
+
+def refused(answer: Answer, status: int = 1) -> str:
+    """The sentence of a command that made nothing; a traceback is none."""
+    assert answer.returncode == status, answer.stderr
+    assert answer.stdout == ""
+    assert "Traceback" not in answer.stderr
+    return answer.stderr
+
+
+def test_an_account_with_a_password_may_sign_in(command: Callable[..., Answer]) -> None:
+    answer = command("user", "add", "anna", "--role", "administrator", "--password-stdin", typed=PASSWORD + "\n")
+    assert answer.stdout == "anna (administrator) of tenant Default was added and may sign in.\n"
+    assert answer.stderr == ""
+
+
+def test_an_account_without_one_has_no_web_access(command: Callable[..., Answer]) -> None:
+    words = ("--tenant", "Acme", "--name", "Berta B", "--phone", "1201", "--phone", "+49301", "--group", "Sales")
+    answer = command("user", "add", "berta", "--role", "user", *words)
+    assert answer.stdout.startswith("berta (user) of tenant Acme was added and has no web access")
+    sentence = refused(command("token", "add", "--user", "berta"))
+    assert sentence == "berta has no web access, so a token would open nothing. No token was made.\n"
+
+
+def test_a_token_is_printed_alone(command: Callable[..., Answer]) -> None:
+    command("user", "add", "anna", "--role", "administrator", "--password-stdin", typed=PASSWORD)
+    first, second = (command("token", "add", "--user", "ANNA", "--name", "CRM") for _ in range(2))
+    assert re.fullmatch(r"earshot_[\w-]{43}\n", first.stdout)
+    assert first.stdout != second.stdout
+    assert first.stderr == ""
+
+
+def test_a_token_of_nobody_is_refused(command: Callable[..., Answer]) -> None:
+    assert refused(command("token", "add", "--user", "anna")).startswith("There is no user anna. Make one with:")
+
+
+def test_a_login_in_two_tenants_wants_the_tenant(command: Callable[..., Answer]) -> None:
+    for tenant in ("One", "Two"):
+        words = ("user", "add", "anna", "--role", "user", "--tenant", tenant, "--password-stdin")
+        assert command(*words, typed=PASSWORD).returncode == 0
+    sentence = refused(command("token", "add", "--user", "anna"))
+    assert sentence == "Several tenants have a user anna: One, Two. Say which one with --tenant.\n"
+    assert command("token", "add", "--user", "anna", "--tenant", "Two").returncode == 0
+    assert "no user anna in tenant Three" in refused(command("token", "add", "--user", "anna", "--tenant", "Three"))
+
+
+def test_a_login_that_is_taken_is_refused(command: Callable[..., Answer]) -> None:
+    command("user", "add", "anna", "--role", "user")
+    assert "There is a user Anna in Default already" in refused(command("user", "add", "Anna", "--role", "user"))
+
+
+@pytest.mark.parametrize(
+    ("typed", "sentence"),
+    [
+        ("", "The password is empty. No account was made."),
+        ("\n", "The password is empty."),
+        ("short\n", "The password has 5 characters; 12 or more are needed."),
+        ("anna-anna-anna\n", "The password holds the login."),
+    ],
+)
+def test_a_password_that_may_not_be_used_is_refused(command: Callable[..., Answer], typed: str, sentence: str) -> None:
+    words = ("user", "add", "anna", "--role", "user", "--password-stdin")
+    assert sentence in refused(command(*words, typed=typed))
+    assert command(*words, typed=PASSWORD).returncode == 0
+
+
+def test_without_standard_input_there_is_no_password(tmp_path: Path) -> None:
+    code = "import os, sys; os.close(0); os.execv(sys.executable, [sys.executable, '-m', 'earshot', *sys.argv[1:]])"
+    words = [sys.executable, "-c", code, "user", "add", "anna", "--role", "user", "--password-stdin"]
+    answer = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE_S)
+    assert "wants the password on standard input, and there is none" in refused(answer)
+
+
+def test_on_a_terminal_the_password_is_asked_for_and_not_shown(tmp_path: Path) -> None:
+    controller, terminal = pty.openpty()
+    words = [sys.executable, "-m", "earshot", "user", "add", "anna", "--role", "user", "--password-stdin"]
+    # A session of its own, whose terminal this becomes: getpass asks the terminal and no other file.
+    code = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *words],
+        cwd=tmp_path,
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        start_new_session=True,
+    )
+    os.close(terminal)
+    shown = b""
+    while b"Password: " not in shown:
+        shown += os.read(controller, 1000)
+    os.write(controller, PASSWORD.encode() + b"\n")
+    while b"may sign in." not in shown:
+        shown += os.read(controller, 1000)
+    assert process.wait(PATIENCE_S) == 0
+    os.close(controller)
+    assert PASSWORD.encode() not in shown
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("user", "add", "anna"), "Missing option '--role'"),
+        (("user", "add", "anna", "--role", "king"), "'king' is not one of"),
+        (("user", "add", "", "--role", "user"), "A login has 1 to 254 characters"),
+        (("user", "add", "x" * 255, "--role", "user"), "A login has 1 to 254 characters"),
+        (("token", "add"), "Missing option '--user'"),
+    ],
+)
+def test_words_that_do_not_fit_are_refused(
+    command: Callable[..., Answer], words: tuple[str, ...], sentence: str
+) -> None:
+    assert sentence in refused(command(*words), 1 if "A login" in sentence else 2)
+
+
+def test_help_tells_the_options(command: Callable[..., Answer]) -> None:
+    text = command("user", "add", "--help").stdout
+    for option in ("--role", "--tenant", "--name", "--phone", "--group", "--manages", "--password-stdin"):
+        assert option in text
+    assert "add" in command("token", "--help").stdout
+
+
+def test_without_a_database_it_says_so(command: Callable[..., Answer], tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    answer = command("token", "add", "--user", "anna", EARSHOT_DATABASE_URL=f"sqlite:///{tmp_path}/file/x.sqlite")
+    assert "The database does not answer" in refused(answer)
