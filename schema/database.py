@@ -44,6 +44,8 @@ Answer = TypeVar("Answer")
 
 # A page that takes longer is no page. It is also the longest that an abandoned query keeps its connection.
 _READING_LIMIT_S: Final = 5.0
+# A server that takes a query and never answers: its machine is gone, or the network. Longer than any write takes.
+_SILENCE_S: Final = 10.0
 # There is one loop thread and pages are short: more connections would not make it faster.
 _READING_CONNECTIONS: Final = 5
 _WRITING_CONNECTIONS: Final = 3
@@ -264,8 +266,8 @@ def _connections(url: str) -> tuple[str, dict[str, Any]]:
         migrating: dict[str, Any] = {"file_path": path, "foreign_keys": False}
     else:
         name, engine = "postgres", "schema.postgres"
-        writing = {"url": url, "most": _WRITING_CONNECTIONS}
-        reading = {"url": url, "most": _READING_CONNECTIONS, "query_limit_s": _READING_LIMIT_S}
+        writing = {"url": url, "most": _WRITING_CONNECTIONS, "silence_s": _SILENCE_S}
+        reading = {"url": url, "most": _READING_CONNECTIONS, "silence_s": _SILENCE_S, "query_limit_s": _READING_LIMIT_S}
         migrating = {"url": url, "most": 1, "silence_s": None}
     kinds = {name: writing, f"{name}-reading": reading, f"{name}-migrating": migrating}
     return name, {alias: {"engine": engine, "credentials": credentials} for alias, credentials in kinds.items()}

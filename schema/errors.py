@@ -3,6 +3,7 @@
 Not here: what is done about it.
 """
 
+import re
 import sqlite3
 from typing import Final
 
@@ -15,11 +16,13 @@ from schema.sqlite import Interrupted
 _SQLITE_OUTSIDE: Final = (
     sqlite3.SQLITE_BUSY,
     sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_CORRUPT,
     sqlite3.SQLITE_FULL,
     sqlite3.SQLITE_IOERR,
     sqlite3.SQLITE_LOCKED,
     sqlite3.SQLITE_NOLFS,
     sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_NOTADB,
     sqlite3.SQLITE_PERM,
     sqlite3.SQLITE_PROTOCOL,
     sqlite3.SQLITE_READONLY,
@@ -85,8 +88,10 @@ def explained(error: Exception) -> DatabaseError | None:
         return DatabaseAway("it is silent")
     if isinstance(error, (OSError, DBConnectionError, *_POSTGRES_OUTSIDE)):
         return DatabaseAway(_one_line(error))
-    # asyncpg says so of a connection that closed between two statements; other misuse of it is our fault.
-    if isinstance(error, asyncpg.InterfaceError) and "clos" in str(error):
+    # What asyncpg says of a connection that was lost between two statements, according to when it noticed. Any other
+    # misuse of it would be our fault.
+    lost = isinstance(error, asyncpg.InterfaceError) and re.search("clos|released back to the pool", str(error))
+    if lost or isinstance(error, asyncpg.InternalClientError):
         return DatabaseAway("the connection was closed")
     return None
 

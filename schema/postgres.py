@@ -1,12 +1,13 @@
 """Tortoise's engine for PostgreSQL as Earshot needs it: `{"engine": "schema.postgres"}`.
 
 It differs from Tortoise's own in three things: it takes the whole URL, as PostgreSQL's own tools do; it opens no
-connection before one is needed; and a transaction that cannot begin gives its connection back to the pool (after as
-many failures as the pool has connections, every later query would wait for ever).
+connection before one is needed; and a transaction whose connection is lost gives its place in the pool back (after as
+many losses as there are places, every later query would wait for ever).
 
 Not here: what a query asks.
 """
 
+import contextlib
 from typing import Any, Final
 
 import asyncpg  # type: ignore[import-untyped]  # it has no types
@@ -15,8 +16,6 @@ from tortoise.backends.base.client import TransactionContextPooled
 from tortoise.connection import get_connections
 
 _CONNECT_LIMIT_S: Final = 5
-# A server that takes a query and never answers: a machine that is gone, a network that is cut.
-_SILENCE_S: Final = 15
 
 
 class client_class(base.AsyncpgDBClient):  # Tortoise looks for this name.
@@ -29,8 +28,8 @@ class client_class(base.AsyncpgDBClient):  # Tortoise looks for this name.
         url: str,
         *,
         most: int,
+        silence_s: float | None,
         query_limit_s: float | None = None,
-        silence_s: float | None = _SILENCE_S,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -66,7 +65,25 @@ class _Start(TransactionContextPooled):
         try:
             await self.client.begin()
         except BaseException:
+            _drop(self.client._connection)
             await pool.release(self.client._connection)
             raise
         self.token = get_connections().set(self.connection_name, self.client)
         return self.client
+
+    async def __aexit__(self, exc_type: Any, exc_val: Any, exc_tb: Any) -> None:
+        if exc_type is None:
+            await super().__aexit__(None, None, None)
+            return
+        if issubclass(exc_type, TimeoutError | asyncpg.InternalClientError):
+            # Who does not answer will not answer to a rollback either. PostgreSQL rolls back when it finds us gone.
+            _drop(self.client._connection)
+        # A rollback fails where the connection is lost, and what lost it is what the caller must hear.
+        with contextlib.suppress(asyncpg.InterfaceError, asyncpg.InternalClientError, asyncpg.PostgresError, OSError):
+            await super().__aexit__(exc_type, exc_val, exc_tb)
+
+
+def _drop(connection: Any) -> None:
+    # One that was lost has gone back to its pool by itself, and says so.
+    with contextlib.suppress(asyncpg.InterfaceError):
+        connection.terminate()

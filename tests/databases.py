@@ -12,6 +12,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from schema.database import migrate
 # Generous: a busy machine takes its time, and only a broken one uses all of it.
 PATIENCE_S = 60
 # A test's server need not survive a power loss.
-CARELESS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "shared_buffers": "64MB"}
+CARELESS = {"fsync": "off", "full_page_writes": "off", "shared_buffers": "64MB"}
 TEMPLATE = "earshot_template"
 
 
@@ -67,16 +68,27 @@ class PostgresServer:
         self._process.wait(PATIENCE_S)
         self._process = None
 
-    def freeze(self) -> None:
-        """The server neither accepts nor answers nor closes, as if its machine had lost the network."""
-        assert self._process is not None
-        for process in (self._process.pid, *_children(self._process.pid)):
-            os.kill(process, signal.SIGSTOP)
+    @contextmanager
+    def away(self, *, at_once: bool = False) -> Iterator[None]:
+        """The server is stopped meanwhile."""
+        self.stop(at_once=at_once)
+        try:
+            yield
+        finally:
+            self.start()
 
-    def thaw(self) -> None:
+    @contextmanager
+    def silent(self) -> Iterator[None]:
+        """The server neither accepts nor answers nor closes meanwhile, as if the network to it were cut."""
         assert self._process is not None
-        for process in (self._process.pid, *_children(self._process.pid)):
-            os.kill(process, signal.SIGCONT)
+        processes = [self._process.pid, *_children(self._process.pid)]
+        for process in processes:
+            os.kill(process, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for process in processes:
+                os.kill(process, signal.SIGCONT)
 
     def make(self, template: str = "template0", name: str | None = None) -> str:
         """Makes a database and returns its URL."""
