@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 
@@ -88,7 +88,8 @@ class PostgresServer:
             yield
         finally:
             for process in processes:
-                os.kill(process, signal.SIGCONT)
+                with suppress(ProcessLookupError):  # it had ended when the server stopped, and is buried now
+                    os.kill(process, signal.SIGCONT)
 
     def make(self, template: str = "template0", name: str | None = None) -> str:
         """Makes a database and returns its URL."""
