@@ -60,7 +60,8 @@ async def _reindex(spool: Spool, database_url: str, node: str) -> Reindexed:
             bar.update(task, completed=done, total=of)
 
     try:
-        async with open_database(database_url, migrate=True):
+        async with open_database(database_url, migrate=True) as database:
+            await database.ready()
             return await reindex(spool, node, show)
     finally:
         if bar.live.is_started:

@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.databases import database_url, empty_database_url, kind, postgres, sqlite_template
 from tests.end_to_end.recorder import Recorder
+
+__all__ = ["database_url", "empty_database_url", "kind", "postgres", "recorder", "sqlite_template"]
 
 
 @pytest.fixture
