@@ -50,7 +50,7 @@ class Cookies(SecureCookieSessionInterface):
 def register(app: Quart, config: PortalConfig) -> None:
     """Gives `app` its cookies."""
     app.session_interface = Cookies()
-    app.secret_key = config.session_key  # type: ignore[assignment]  # itsdangerous takes bytes, the hint says str
+    app.secret_key = config.session_key
     app.config.update(
         # The prefix makes browsers take it from this very host and over HTTPS only.
         SESSION_COOKIE_NAME="__Host-earshot" if config.encrypted else "earshot",

@@ -15,6 +15,8 @@ from portal.gate import Permission
 from portal.pages import presentation, texts
 from portal.pages.calls import blueprint
 
+__all__ = ["blueprint", "show"]
+
 SPEEDS: Final = (0.5, 0.75, 1, 1.25, 1.5, 1.75, 2, 2.5, 3)
 # As people know them; the one a call was recorded in comes without a wait.
 FORMATS: Final = (("opus", "Opus"), ("mp3", "MP3"), ("wav", "WAV"), ("flac", "FLAC"))
