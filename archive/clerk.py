@@ -15,6 +15,7 @@ Not here: how segments are read (`segments.py`), what a record holds (`project.p
 
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -54,29 +55,35 @@ T = TypeVar("T")
 
 
 class Access:
-    """The database. Who is `patient` waits while it is away; that is said once, and once that it is back."""
+    """The database. Who is `patient` waits while it is away: said once for all who wait, as is that it is back."""
 
     def __init__(self, *, patient: bool = True) -> None:
         self._patient = patient
-        self._away = False
+        self._waiting = 0
 
     async def ask(self, query: Callable[[], Awaitable[T]]) -> T:
         """The answer of `query`, asked again until the database gives one. Errors: `DatabaseError`, if not patient."""
+        try:
+            return await query()
+        except DatabaseError as error:
+            if not self._patient:
+                raise
+            if not self._waiting:
+                log.error("database_away", reason=str(error))
+        self._waiting += 1
+        try:
+            answer = await self._ask_again(query)
+        finally:
+            self._waiting -= 1
+        if not self._waiting:
+            log.info("database_back")
+        return answer
+
+    async def _ask_again(self, query: Callable[[], Awaitable[T]]) -> T:
         while True:
-            try:
-                answer = await query()
-            except DatabaseError as error:
-                if not self._patient:
-                    raise
-                if not self._away:
-                    log.error("database_away", reason=str(error))
-                self._away = True
-                await trio.sleep(AGAIN_S)
-            else:
-                if self._away:
-                    log.info("database_back")
-                self._away = False
-                return answer
+            await trio.sleep(AGAIN_S)
+            with suppress(DatabaseError):
+                return await query()
 
     async def owners(self, parties: Sequence[tuple[Party, Party]]) -> list[Owners]:
         """Whose the calls between these callers and callees are, each in its place."""

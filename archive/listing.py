@@ -87,7 +87,7 @@ class Lister:
                 log.error("call_not_listed", call=str(call_id), again_s=AGAIN_S, exc_info=error)
                 self._resting[call_id] = now_s + AGAIN_S
             else:
-                unlisted.forget(self._spool, call_id)
+                unlisted.forget(self._spool, call_id, folder)
 
     async def _mark_ended(self) -> None:
         ended = {call_id for path in self._spool.finished.iterdir() if (call_id := as_call_id(path.name)) is not None}
@@ -151,7 +151,12 @@ def manifest_in(folder: Path) -> Manifest:
 
 
 async def _tell_without(node: str, access: Access, call_id: UUID, folder: Path | None, reason: str) -> None:
-    """Finish a call of which there is no recording: from what was told of it while it ran, as far as that goes."""
+    """Finish a call of which there is no recording: from what was told of it while it ran, as far as that goes.
+
+    That is gone once the call is finished: then it stays as it is.
+    """
+    if await access.ask(partial(database.is_finished, call_id)):
+        return
     call: CallSoFar | None = None
     for event in await access.ask(partial(database.events_of, call_id)):
         call = after(call, event)

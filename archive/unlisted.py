@@ -47,9 +47,10 @@ def folder_of(spool: Spool, call_id: UUID) -> Path | None:
         return None
 
 
-def forget(spool: Spool, call_id: UUID) -> None:
-    """The database has this call."""
-    (spool.unlisted / str(call_id)).unlink(missing_ok=True)
+def forget(spool: Spool, call_id: UUID, folder: Path) -> None:
+    """The database has this call as it lies in `folder`. One that lies elsewhere by now goes on waiting."""
+    if folder_of(spool, call_id) == folder:
+        (spool.unlisted / str(call_id)).unlink(missing_ok=True)
 
 
 def as_call_id(name: str) -> UUID | None:

@@ -25,6 +25,7 @@ __all__ = [
     "events_of",
     "finish",
     "heartbeat",
+    "is_finished",
     "mark_ended",
     "nodes",
     "offset",
@@ -86,6 +87,12 @@ async def finish(record: CallRecord) -> None:
     async with transaction():
         await _store([replace(record, finished=True)], final=True)
         await rows("DELETE FROM call_event WHERE call_id = $1", record.id)
+
+
+@unit
+async def is_finished(call_id: UUID) -> bool:
+    """Whether `finish` was told of this call."""
+    return bool(await rows("SELECT 1 AS found FROM \"call\" WHERE id = $1 AND phase = 'finished'", call_id))
 
 
 @unit

@@ -127,6 +127,9 @@ async def test_a_stuck_call_is_incomplete_with_the_reason(engine: Engine, databa
         assert (alone.end, alone.kept, len(alone.warnings)) == ("incomplete", False, 1)
         assert round(alone.started_at.timestamp() * SECOND) == REALTIME_NS + 60 * SECOND
         await until(lambda: listed(engine))
+        unlisted.note(engine.spool, str(call.id), engine.spool.stuck / str(call.id))
+        await until(lambda: listed(engine))
+        assert (await view(call.id)).record == seen
 
 
 async def test_a_call_that_is_noted_and_not_moved_yet_waits(engine: Engine, database_url: str) -> None:
@@ -140,6 +143,25 @@ async def test_a_call_that_is_noted_and_not_moved_yet_waits(engine: Engine, data
         assert (await at_stage(call.id, CallStage.FINISHING)).record.end is None
         made(engine.spool, call.id)
         assert (await at_stage(call.id, CallStage.FINISHED)).record.end == "interrupted"
+
+
+async def test_a_stuck_call_that_was_mended_is_a_recording(engine: Engine, database_url: str) -> None:
+    call = engine.call().start().agree().end()
+    call.close()
+    folder = engine.spool.finished / str(call.id)
+    journal = (folder / "journal").read_bytes()
+    (folder / "journal").write_bytes(b"")
+    stuck = finish(engine.spool, engine.spool.root / "x", str(call.id), RECIPE)
+    async with at_work(engine.spool, database_url):
+        assert (await at_stage(call.id, CallStage.FINISHED)).record.end == "incomplete"
+        (stuck.folder / "journal").write_bytes(journal)
+        stuck.folder.rename(folder)
+        made(engine.spool, call.id)
+
+        async def mended() -> bool:
+            return (await view(call.id)).record.end == "normal"
+
+        await until(mended)
 
 
 @pytest.mark.parametrize("harm", [b"", b'{"version": 1}', b"\xff"])
@@ -166,7 +188,7 @@ async def test_rows_that_nobody_will_tell_more_of_are_finished(engine: Engine, d
     (engine.spool.finished / str(stuck.id) / "journal").write_bytes(b"")
     assert isinstance(finish(engine.spool, engine.spool.root / "x", str(stuck.id), RECIPE), Stuck)
     for call in (recorded, stuck):
-        unlisted.forget(engine.spool, call.id)
+        (engine.spool.unlisted / str(call.id)).unlink()
     for call in (lost, ended):
         shutil.rmtree(engine.spool.finished / str(call.id))
     with structlog.testing.capture_logs() as logged:

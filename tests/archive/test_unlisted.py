@@ -23,8 +23,9 @@ def test_calls_wait_oldest_first_until_they_are_forgotten(spool: Spool, tmp_path
     assert unlisted.waiting(spool) == [OLDER, NEWER]
     assert unlisted.folder_of(spool, OLDER) == tmp_path / "recordings" / "2026" / "03" / "05" / str(OLDER)
     assert (spool.unlisted / str(OLDER)).read_text() == f"recordings/2026/03/05/{OLDER}\n"
-    unlisted.forget(spool, OLDER)
-    unlisted.forget(spool, OLDER)
+    folder = unlisted.folder_of(spool, OLDER)
+    unlisted.forget(spool, OLDER, folder)
+    unlisted.forget(spool, OLDER, folder)
     assert unlisted.waiting(spool) == [NEWER]
     assert unlisted.folder_of(spool, OLDER) is None
 
@@ -34,6 +35,8 @@ def test_noted_again_a_call_waits_where_it_lies_now(spool: Spool, tmp_path: Path
     unlisted.note(spool, str(CALL_ID), tmp_path / "recordings" / "x")
     assert unlisted.waiting(spool) == [CALL_ID]
     assert unlisted.folder_of(spool, CALL_ID) == tmp_path / "recordings" / "x"
+    unlisted.forget(spool, CALL_ID, spool.stuck / str(CALL_ID))
+    assert unlisted.waiting(spool) == [CALL_ID]
 
 
 def test_what_is_no_call_does_not_wait(spool: Spool) -> None:

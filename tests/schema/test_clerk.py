@@ -122,7 +122,9 @@ async def test_the_finisher_may_know_less_than_the_outbox(database_url: str) -> 
     async with open_database(database_url):
         call = a_full_call(events=3)
         await store(a_call(id=call.id, events=5))
+        assert not await clerk.is_finished(call.id)
         await clerk.finish(call)
+        assert await clerk.is_finished(call.id)
         assert (await view(call.id)).record == call
 
 
