@@ -11,7 +11,7 @@ from actors.call import Node
 from engine.call import CallState, EndCall, Pause, Resume
 from engine.events import AnyEvent, event_name
 from engine.journal import ROW
-from engine.sweep.visits import WATCHED_TICKS
+from engine.sweep.visits import WATCHED
 from tests.actors.test_call import CALL, Running, count
 from tests.actors.workshop import close_node, journal_of, make_node, read_journal
 
@@ -85,7 +85,7 @@ async def test_a_call_is_watched_while_it_has_a_tap(running: Running, nursery: t
     running.call.tap(first)
     running.call.tap(second)
     running.call.untap(first)
-    assert at_rest < running.node.sweep.ticks_per_round == WATCHED_TICKS
+    assert at_rest < running.node.sweep.ticks_per_round == WATCHED[0][1]
     running.say(b"word")
     running.node.sweep.tick(1, 1)
     assert (len(first.packets), len(second.packets)) == (0, 2)

@@ -345,7 +345,7 @@ def test_a_round_visits_each_call_once(sweep: Sweep, calls: int) -> None:
         line.close()
 
 
-def test_a_watched_call_is_visited_at_every_tick(sweep: Sweep) -> None:
+def test_a_watched_call_among_few_is_visited_at_every_tick(sweep: Sweep) -> None:
     lines = [Line(sweep) for _ in range(5)]
     watched = lines[3]
     sweep.watch(watched.intake)
@@ -356,6 +356,30 @@ def test_a_watched_call_is_visited_at_every_tick(sweep: Sweep) -> None:
     sweep.unwatch(watched.intake)
     for line in lines:
         line.close()
+
+
+@pytest.mark.parametrize(("calls", "watched", "visits"), [(60, 1, 10), (700, 50, 10), (60, 60, 5), (700, 101, 2)])
+def test_the_more_calls_are_watched_the_less_often(calls: int, watched: int, visits: int) -> None:
+    """Calls without sockets: who is visited in a round is in the batches."""
+    sweep = Sweep()
+    intakes = [Intake(keep_nothing) for _ in range(calls)]
+    for intake in intakes:
+        sweep.add(intake)
+    for intake in intakes[:watched]:
+        sweep.watch(intake)
+    seen: list[Intake] = []
+    sweep._visit = lambda slab, group, *times: seen.extend(group) or len(group)  # type: ignore[method-assign, func-returns-value]
+    rounds = 4
+    for _ in range(rounds * sweep.ticks_per_round):
+        tick(sweep)
+    counts = [seen.count(intake) for intake in (intakes[0], intakes[watched - 1])]
+    # Its own turn in the round comes beside those of the watched, or is one of them.
+    assert all(rounds * visits <= count <= rounds * (visits + 1) for count in counts)
+    assert all(seen.count(intake) == rounds for intake in intakes[watched:])
+
+
+def keep_nothing(*_: object) -> None:
+    """What is kept of calls without packets."""
 
 
 def test_an_ipv4_source_of_an_ipv6_socket_is_learned_as_the_offer_names_it(sweep: Sweep) -> None:
