@@ -1,14 +1,17 @@
 """Which calls somebody finds: his own, those of whom he manages, those of his tenant; newest first, page by page."""
 
 import itertools
+import re
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
 from schema import calls, clerk
 from schema.columns import new_id
-from schema.database import open_database, unit
+from schema.database import open_database, reading, rows, unit
 from schema.models import Management
+from schema.scoped import ScopedCalls
 from schema.values import Account, CallRecord, CallStage, Offset, Page, PartyRecord, Role, Scope
 from tests.schema.given import NOON, a_call, a_user
 
@@ -185,3 +188,23 @@ async def test_a_supervisor_may_manage_single_users(database_url: str) -> None:
         await manage(sue, cat)
         page = await calls.list_calls(Scope(sue.tenant_id, sue.id, "managed"), silent_nodes=())
         assert house.calls["cat ended"].id in {view.record.id for view in page.calls}
+
+
+@reading
+async def plan(query: ScopedCalls) -> list[str]:
+    text = query.newest(21)
+    return [row["detail"] for row in await rows(f"EXPLAIN QUERY PLAN {text}", *query.values)]
+
+
+@pytest.mark.parametrize("reach", ["own", "managed", "tenant"])
+@pytest.mark.parametrize(
+    "stages", [(), *((stage,) for stage in CallStage)], ids=lambda stages: "-".join(stages) or "all"
+)
+async def test_no_list_reads_all_calls(tmp_path: Path, reach: str, stages: tuple[CallStage, ...]) -> None:
+    """SQLite says how it will find them; PostgreSQL would read a table as small as a test's from end to end."""
+    async with open_database(f"sqlite:///{tmp_path / 'earshot.sqlite'}", migrate=True):
+        query = ScopedCalls(Scope(new_id(), new_id(), reach), frozenset(stages), ["silent"], (NOON, new_id()))
+        steps = [step for step in await plan(query) if re.search(r"\b(call|of_user)\b", step)]
+    assert steps
+    assert [step for step in steps if not re.match(r"SEARCH (call|of_user) USING (COVERING )?INDEX", step)] == []
+    assert any("(started_at,id)<(?,?)" in step for step in steps)
