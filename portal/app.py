@@ -12,6 +12,7 @@ from portal import errors, gate, headers, health, language, layout, sessions, si
 from portal.api.calls import blueprint as api
 from portal.audio import blueprint as audio
 from portal.config import EXTENSION, Portal, PortalConfig
+from portal.gateways import Gateways
 from portal.limits import Attempts
 from portal.listening import blueprint as listening
 from portal.pages.call import blueprint as calls
@@ -37,7 +38,7 @@ class _App(QuartTrio):
         """Quart's own line about a failure: `errors.py` has written it, with its number."""
 
 
-def create_app(config: PortalConfig, gateways: object) -> QuartTrio:
+def create_app(config: PortalConfig, gateways: Gateways) -> QuartTrio:
     """The application; serve it inside `schema.database.open_database`.
 
     Errors: RuntimeError when a route has no line in the gate's table.

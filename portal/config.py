@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from quart import current_app
 
 if TYPE_CHECKING:
+    from portal.gateways import Gateways
     from portal.limits import Attempts
     from portal.passwords import Passwords
 
@@ -47,7 +48,7 @@ class Portal:
     """What lives as long as the portal's process: `portal()` gives it to whoever answers a request."""
 
     config: PortalConfig
-    gateways: object
+    gateways: "Gateways"
     passwords: "Passwords"
     attempts: "Attempts"
 

@@ -1,21 +1,26 @@
 """The portal as a process: its socket, its certificate, and how it stops whatever its clients do."""
 
 import json
+import os
+import re
 import signal
 import socket
 import ssl
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from http.client import HTTPConnection, HTTPSConnection
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import pytest
 
 from portal import server
 from tests.certificates import Certificate, make_certificate
 from tests.end_to_end.recorder import PATIENCE_S, Program, Recorder, until
+from tests.portal.visitor import PASSWORD
 
 LOOPBACK = "127.0.0.1:0"
 # It takes about a second; a client that holds it would do so for `STALLED_S`.
@@ -91,6 +96,73 @@ def test_a_client_that_stops_reading_does_not_keep_it(portal: Program) -> None:
         _wait_until_stuck(portal, port)
         stop(portal)
     assert portal.errors() == ""
+
+
+def test_a_websocket_does_not_keep_it(portal: Program, signed_in: str) -> None:
+    host, port = address(portal)
+    with socket.create_connection((host, port)) as client:
+        _open_websocket(client, host, port, signed_in)
+        stop(portal)
+
+
+def test_a_websocket_that_stops_reading_does_not_keep_it(portal: Program, signed_in: str) -> None:
+    """Its pings have to be answered, and it takes no answer."""
+    host, port = address(portal)
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect((host, port))
+        _open_websocket(client, host, port, signed_in)
+        client.setblocking(False)
+        ping = b"\x89\xfd" + bytes(4) + bytes(125)
+
+        def flood() -> bool:
+            """Until nothing more is taken: a piece of a ping that was not is lost with all that would follow."""
+            try:
+                while client.send(ping * 100) == len(ping) * 100:
+                    pass
+            except BlockingIOError:
+                pass
+            return _unsent(port) > 0
+
+        until(flood, "the portal to stop taking pings")
+        _wait_until_stuck(portal, port)
+        stop(portal)
+
+
+@pytest.fixture
+def signed_in(recorder: Recorder, portal: Program) -> str:
+    """The cookie of an administrator's session."""
+    host, port = address(portal)
+    words = [sys.executable, "-m", "earshot", "user", "add", "anna", "--role", "administrator", "--password-stdin"]
+    environment = {**os.environ, "EARSHOT_DATA_DIR": str(recorder.data)}
+    subprocess.run(words, env=environment, input=PASSWORD, text=True, check=True, stdout=subprocess.DEVNULL)
+    with closing(HTTPConnection(host, port, timeout=PATIENCE_S)) as connection:
+        connection.request("GET", "/sign-in")
+        answer = connection.getresponse()
+        found = re.search(rb'name="csrf-token" content="(\w+)"', answer.read())
+        assert found
+        cookie = answer.headers["Set-Cookie"].partition(";")[0]
+        form = urlencode({"login": "anna", "password": PASSWORD, "csrf_token": found[1].decode()})
+        headers = {"Cookie": cookie, "Content-Type": "application/x-www-form-urlencoded"}
+        connection.request("POST", "/sign-in", form, headers)
+        answer = connection.getresponse()
+        assert answer.status == 303, answer.read()
+        return str(answer.headers["Set-Cookie"].partition(";")[0])
+
+
+def _open_websocket(client: socket.socket, host: str, port: int, cookie: str) -> None:
+    lines = (
+        "GET /live/levels HTTP/1.1",
+        f"Host: {host}:{port}",
+        f"Origin: http://{host}:{port}",
+        f"Cookie: {cookie}",
+        "Connection: Upgrade",
+        "Upgrade: websocket",
+        "Sec-WebSocket-Version: 13",
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+    )
+    client.sendall("\r\n".join((*lines, "", "")).encode())
+    assert client.recv(4096).startswith(b"HTTP/1.1 101 ")
 
 
 def test_a_client_that_only_connects_does_not_keep_it(portal: Program) -> None:
