@@ -26,8 +26,8 @@ ROUND_S: Final = 0.2
 # 50 calls of G.711 are 1,000 packets and some 3 ms of work: short stops, and the cost of a tick is spread thin.
 CALLS_PER_TICK: Final = 50
 MOST_TICKS: Final = 40
-# Visits a round of calls that are watched: (calls up to, visits), and those where more are. A visit has a price, most of it
-# the block in the journal: ten a round cost 0.8 ms of CPU a second and call, 15 % of a core for 200 calls.
+# Visits a round of calls that are watched: (calls up to, visits), and those where more are. A visit has a price, most
+# of it the block in the journal: ten a round cost 0.8 ms of CPU a second and call, 15 % of a core for 200 calls.
 WATCHED: Final = ((50, 10), (100, 5))
 LEAST_WATCHED: Final = 2
 # Datagrams asked of one socket at once. 200 ms of 10 ms packets are 20; a backlog takes several calls.
