@@ -6,14 +6,13 @@ that neither side can drift from the other, and a stall is caught up with at onc
 - A packet lies where its source's clock puts it: its end at its arrival, for a source's first packet, and by its
   timestamp from there on. So duplicates and reordering change nothing, and what is lost or was not sent is silence.
 - A frame is given out once the latest of the packets that belong in it can be expected. How long that takes is measured
-  (packet time, the engine's visits, the network): the delay grows at once, and shrinks when it was not needed for a
-  while.
+  (packet time, the engine's visits, the network): the delay covers nearly all of the packets of the last second. It
+  grows within two packets, and shrinks within a second or two.
 - Where a source's clock and ours part for good (a jump, a clock that stood still, drift), the source is laid anew.
 
 Not here: decoders (`archive/codecs.py`: a further codec there is heard here), listeners (`relay.py`).
 """
 
-from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
@@ -36,9 +35,13 @@ FIRST_DELAY_NS: Final = 45 * MS_NS
 LEAST_DELAY_NS: Final = 20 * MS_NS
 # Packets that come later than this are not waited for: two people are heard as talking with each other.
 MOST_DELAY_NS: Final = 200 * MS_NS
-# Room above what was measured.
-MARGIN_NS: Final = 3 * MS_NS
-# The delay is what was needed in this window and the one before.
+# What was needed is counted in steps. The past weighs FORGET less with each packet (half a second of two sides), so that
+# two packets that need more are enough to grow. A few are left to be too late, as NetEQ does it: one hiccup of a machine
+# would make everybody wait longer.
+STEP_NS: Final = 5 * MS_NS
+FORGET: Final = 0.98
+COVERED: Final = 0.97
+# How often a source's clock is compared with ours.
 WINDOW_NS: Final = 4 * SECOND_NS
 # A source whose packets all come so much later (or at all earlier) than its clock says has drifted: 100 ppm are 5 ms in
 # 50 s. Laying it anew costs as much silence, or as many samples.
@@ -153,7 +156,8 @@ class Composer:
         self._channels: dict[int, tuple[int, ...]] = {}
         self._lanes: dict[int, _Lane] = {}
         self._given = _samples(round(status.position_s * SECOND_NS))
-        self._needed: deque[tuple[int, int]] = deque()
+        self._needed = np.zeros(MOST_DELAY_NS // STEP_NS)  # shares of packets, by what they needed
+        self._needed[FIRST_DELAY_NS // STEP_NS - 1] = 1.0
         self._delay_ns = FIRST_DELAY_NS
         self._gap = False
         self.agree(status.streams)
@@ -230,21 +234,14 @@ class Composer:
             lane = self._lanes[stream] = _Lane(self._given)
         begin_ns = lane.put(packet, known, arrival_ns)
         if begin_ns is not None:
-            self._need(now_ns, now_ns - begin_ns)
+            self._need(now_ns - begin_ns)
 
-    def _need(self, now_ns: int, needed_ns: int) -> None:
-        """A packet became available so long after its first sample: the delay covers it from now on."""
-        window = now_ns // WINDOW_NS
-        if not self._needed or self._needed[-1][0] != window:
-            self._needed.append((window, needed_ns))
-            while self._needed[0][0] < window - 1:
-                self._needed.popleft()
-        elif self._needed[-1][1] < needed_ns:
-            self._needed[-1] = (window, needed_ns)
-        else:
-            return
-        most = max(each for _, each in self._needed) + MARGIN_NS
-        self._delay_ns = min(MOST_DELAY_NS, max(LEAST_DELAY_NS, most))
+    def _need(self, needed_ns: int) -> None:
+        """A packet became available so long after its first sample."""
+        self._needed *= FORGET
+        self._needed[min(max(needed_ns, 0) // STEP_NS, len(self._needed) - 1)] += 1 - FORGET
+        covering = int(np.searchsorted(np.cumsum(self._needed), COVERED * self._needed.sum()))
+        self._delay_ns = max(LEAST_DELAY_NS, (covering + 1) * STEP_NS)
 
 
 class _Lane:

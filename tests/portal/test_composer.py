@@ -240,7 +240,8 @@ def test_reordering_and_duplicates_change_nothing(random: object, spread: int) -
             # What is late comes with what it was overtaken by; a delay that was needed before waits for it.
             line.arrive(packets[at][0] + 20 * spread, packets[at][1])
         line._waiting.sort(key=lambda each: each[0])
-        line.composer._need(0, 150 * MS)
+        for _ in range(40):
+            line.composer._need(150 * MS)
         line.run(900)
         return line.heard()[:, 0]
 
