@@ -113,7 +113,7 @@ class Engine:
     def call(self) -> Call:
         """A new call that has told nothing yet."""
         number = len(self.calls)
-        call = Call(self, uuid7(REALTIME_NS + number * 60 * SECOND, bytes([number + 1] * 10)))
+        call = Call(self, uuid7(REALTIME_NS + number * 60 * SECOND, number.to_bytes(10, "big")))
         self.calls.append(call)
         call.journal = JournalWriter(str(self.spool.open_call(call.id)), call.id, PUBLIC)
         return call
