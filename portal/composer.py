@@ -35,9 +35,9 @@ FIRST_DELAY_NS: Final = 45 * MS_NS
 LEAST_DELAY_NS: Final = 20 * MS_NS
 # Packets that come later than this are not waited for: two people are heard as talking with each other.
 MOST_DELAY_NS: Final = 200 * MS_NS
-# What was needed is counted in steps. The past weighs FORGET less with each packet (half a second of two sides), so that
-# two packets that need more are enough to grow. A few are left to be too late, as NetEQ does it: one hiccup of a machine
-# would make everybody wait longer.
+# What was needed is counted in steps. The past weighs FORGET less with each packet (half a second of two sides), so
+# that two packets that need more are enough to grow. A few are left to be too late, as NetEQ does it: one hiccup of a
+# machine would make everybody wait longer.
 STEP_NS: Final = 5 * MS_NS
 FORGET: Final = 0.98
 COVERED: Final = 0.97
