@@ -1,7 +1,7 @@
 """The `earshot` command: the composition root. Each command turns settings into one process's configuration.
 
 Exit status 2 means: something must be changed before a start can succeed (a wrong setting, a spool that is held).
-`earshot run` does not restart a program that ends so.
+At its first start `earshot run` then stops everything.
 
 What must not be here: what the processes do. Each command imports its house when it is called, so that `--help` is fast
 and `earshot run` holds nothing in memory that it does not use.

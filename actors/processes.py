@@ -3,7 +3,8 @@
 The whole policy:
 
     a program exits         restarted after 1 s, then 2, 4 ... 30 s; after a minute of life the count begins anew
-    it exits with status 2  it cannot start as things are (a wrong setting, a spool that is held): all stop, status 2
+    it exits with status 2  it cannot start as things are (a wrong setting, a spool that is held): at the first start
+                              all stop, with status 2; later it is started again as after any other failure
     SIGTERM                 SIGTERM to all; what still runs after the grace period is killed
     SIGINT (Ctrl-C)         SIGINT to all: stop now; a second one kills
     `earshot run` dies      the kernel sends SIGTERM to each program
@@ -112,9 +113,10 @@ def read_procfile(text: str) -> tuple[Program, ...]:
 def restart_delay_s(status: int, uptime_s: float, last_delay_s: float) -> float | None:
     """How long to wait before a program that exited is started again; None: it cannot start, stop everything.
 
-    `last_delay_s` is the delay before its last start, 0 for the first.
+    `last_delay_s` is the delay before its last start, 0 for the first. Only a first start stops everything: whoever
+    started it is there to read why. Later, a portal that does not find its port free must not end the recording.
     """
-    if status == CANNOT_START:
+    if status == CANNOT_START and last_delay_s == 0 and uptime_s < WELL_AFTER_S:
         return None
     if last_delay_s == 0 or uptime_s >= WELL_AFTER_S:
         return FIRST_DELAY_S

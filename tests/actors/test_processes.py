@@ -214,8 +214,13 @@ def test_a_program_that_ends_well_is_restarted_too() -> None:
     assert restart_delay_s(0, 5, 0) == 1
 
 
-def test_status_2_means_that_no_restart_can_help() -> None:
-    assert restart_delay_s(2, 100, 0) is None
+def test_status_2_at_the_first_start_means_that_no_restart_can_help() -> None:
+    assert restart_delay_s(2, 1, 0) is None
+
+
+def test_status_2_later_stops_nobody_else() -> None:
+    assert restart_delay_s(2, processes.WELL_AFTER_S, 0) == 1
+    assert restart_delay_s(2, 1, 1) == 2
 
 
 # Real processes
