@@ -1,4 +1,4 @@
-"""Fixtures for tests in a real browser: one house for all of them, a window of its own for each.
+"""Fixtures for tests in a real browser: a house for each file, a window of its own for each test.
 
 Rules: nothing waits for a time, everything for what it shows; an error on a page's console fails its test.
 """
@@ -7,7 +7,15 @@ import re
 from collections.abc import Callable, Iterator
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    StorageState,
+    expect,
+    sync_playwright,
+)
 
 from tests.browser.house import PASSWORD, House
 from tests.end_to_end.recorder import PATIENCE_S, until
@@ -39,10 +47,24 @@ def until_page(page: Page, what: str) -> None:
     until(lambda: page.evaluate(what), what, poll_s=LOOK_S)
 
 
-@pytest.fixture(scope="session")
+def sign_in(page: Page, login: str) -> None:
+    """What a person does at the form."""
+    page.get_by_label("Login").fill(login)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    expect(page).to_have_url(re.compile("/calls$"))
+
+
+@pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     with House(tmp_path_factory.mktemp("house")) as house:
         yield house
+
+
+@pytest.fixture(scope="module")
+def sessions() -> dict[str, StorageState]:
+    """The cookies of those who have signed in."""
+    return {}
 
 
 @pytest.fixture(scope="session")
@@ -55,31 +77,27 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def window(house: House, browser: Browser) -> Iterator[Window]:
-    """Opens a window at the portal's sign-in; `window(as_="anna")` signs in. Options are a browser context's."""
+def window(house: House, browser: Browser, sessions: dict[str, StorageState]) -> Iterator[Window]:
+    """Opens a window: `window()` at the sign-in, `window(as_="anna")` at the list. Options are a browser context's."""
     contexts: list[BrowserContext] = []
     complaints: list[str] = []
 
+    def complain(said: ConsoleMessage) -> None:
+        if said.type == "error" and not EXPECTED.match(said.text):
+            complaints.append(f"{said.text} ({said.location.get('url')})")
+
     def open_window(as_: str | None = None, **options: object) -> Page:
-        context = browser.new_context(base_url=house.url, **{"viewport": DESKTOP, **options})
+        known = {"storage_state": sessions[as_]} if as_ in sessions else {}
+        context = browser.new_context(base_url=house.url, **{"viewport": DESKTOP, **known, **options})
         contexts.append(context)
         context.set_default_timeout(PATIENCE_S * 1000)
         page = context.new_page()
         page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on(
-            "console",
-            lambda said: (
-                None
-                if said.type != "error" or EXPECTED.match(said.text)
-                else complaints.append(f"{said.text} ({said.location.get('url')})")
-            ),
-        )
-        page.goto("/sign-in")
-        if as_ is not None:
-            page.get_by_label("Login").fill(as_)
-            page.get_by_label("Password").fill(PASSWORD)
-            page.get_by_role("button", name="Sign in").click()
-            expect(page).to_have_url(re.compile("/calls$"))
+        page.on("console", complain)
+        page.goto("/calls" if known else "/sign-in")
+        if as_ is not None and not known:
+            sign_in(page, as_)
+            sessions[as_] = context.storage_state()
         return page
 
     yield open_window

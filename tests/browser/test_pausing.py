@@ -29,6 +29,7 @@ def test_a_recorder_that_does_not_answer_is_said_and_nothing_looks_paused(house:
     expect(card.get_by_role("alert")).to_be_hidden()
     expect(page.get_by_role("button", name="Resume recording")).to_be_focused()
 
+    expect(page.get_by_text("Recording paused by anna")).to_be_visible()
     page.reload()
     expect(card).to_have_attribute("data-recording", "paused")
     expect(card).to_contain_text(re.compile(r"Paused at \d+:\d\d by anna\."))

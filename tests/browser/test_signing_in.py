@@ -4,7 +4,7 @@ import re
 
 from playwright.sync_api import expect
 
-from tests.browser.conftest import Window
+from tests.browser.conftest import Window, sign_in
 from tests.browser.house import PASSWORD
 
 
@@ -26,7 +26,8 @@ def test_a_wrong_password_is_refused_and_the_right_one_leads_to_where_one_wanted
 
 
 def test_who_signs_out_sees_nothing_any_more(window: Window) -> None:
-    page = window(as_="anna")
+    page = window()
+    sign_in(page, "anna")
     page.get_by_role("button", name="Your account").click()
     page.get_by_role("button", name="Sign out").click()
     expect(page).to_have_url(re.compile("/sign-in"))

@@ -22,13 +22,17 @@ function start() {
   if (player) new Player(player, setup.signal);
 }
 
-/* Replaces the page's content by what the server renders now. */
-async function turn() {
+/* Replaces a part of the page, by its id, by what the server renders of it now. */
+async function renew(id) {
   const answer = await send(location.href, { accept: "text/html" });
-  const next = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("call");
-  if (!next) return;
+  const next = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById(id);
+  if (next) document.getElementById(id).replaceWith(document.adoptNode(next));
+}
+
+/* The call is at another stage: everything is another. */
+async function turn() {
+  await renew("call");
   setup.abort();
-  document.getElementById("call").replaceWith(document.adoptNode(next));
   start();
 }
 
@@ -36,8 +40,14 @@ async function ask() {
   const page = document.getElementById("call");
   if (document.hidden || page.dataset.stage === "finished") return;
   const call = await (await send(page.dataset.api)).json();
-  if (call.state !== page.dataset.stage) await turn();
-  else live?.follow(call.recording, call.pauses.findLast((pause) => pause.end_s === null));
+  if (call.state !== page.dataset.stage) {
+    await turn();
+    return;
+  }
+  live?.follow(call.recording, call.pauses.findLast((pause) => pause.end_s === null));
+  const over = call.pauses.filter((pause) => pause.end_s !== null);
+  const told = document.getElementById("facts").dataset.pauses;
+  if (told !== `${over.length} of ${call.pauses.length}`) await renew("facts");
 }
 
 async function follow() {

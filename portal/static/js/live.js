@@ -96,6 +96,7 @@ export class LiveCard {
       started: (ms) => {
         this.card.dataset.firstSoundMs = Math.round(ms);
         this.listening("playing");
+        this.part("delay").replaceChildren();
       },
       status: (status) => this.showDelay(status),
       waiting: (sentence) => this.part("delay").replaceChildren(sentence),

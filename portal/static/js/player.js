@@ -148,7 +148,8 @@ export class Player {
       cspNonce: document.querySelector("meta[name=style-nonce]").content,
       plugins: [
         regions,
-        TimelinePlugin.create({ ...this.marks(), height: 18, formatTimeCallback: duration }),
+        // Marks are sums of fractions: 3.9999 is 0:04.
+        TimelinePlugin.create({ ...this.marks(), height: 18, formatTimeCallback: (s) => duration(Math.round(s)) }),
         HoverPlugin.create({
           formatTimeCallback: duration,
           lineColor: colour("--tblr-secondary"),
@@ -158,6 +159,7 @@ export class Player {
       ],
     });
     this.signal.addEventListener("abort", () => this.wave.destroy());
+    this.wave.on("ready", () => this.wave.setTime(this.audio.currentTime)); // somebody may have sought already
     for (const band of JSON.parse(this.root.dataset.bands)) {
       const roomy = ((band.end - band.start) / this.total_s) * this.part("wave").clientWidth > WORD_PX;
       const content = roomy ? text("paused") : undefined;
