@@ -26,6 +26,7 @@ from tests.end_to_end.audio import RATE_HZ, levels, loudest_hz, tone, ulaw
 from tests.end_to_end.journals import read_journal
 from tests.end_to_end.phone import Call, PhoneSystem
 from tests.end_to_end.recorder import PATIENCE_S, Program, Recorder, until
+from tests.live.station import until as seen
 from tests.portal.test_gateways import Heard
 
 TONE_HZ = 750
@@ -54,9 +55,15 @@ class House:
         return str(until(partial(self.get, "/api/v1/calls?state=active"), "the call to be listed")[0]["id"])
 
     def get(self, path: str) -> Any:
+        return self.ask("GET", path)[1]["calls"]
+
+    def ask(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
+        """The API's answer: status and document."""
+        headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
         with closing(HTTPConnection(urlsplit(self.url).netloc, timeout=PATIENCE_S)) as connection:
-            connection.request("GET", path, headers={"Authorization": f"Bearer {self.token}"})
-            return json.load(connection.getresponse())["calls"]
+            connection.request(method, path, None if body is None else json.dumps(body), headers)
+            answer = connection.getresponse()
+            return answer.status, json.load(answer)
 
     @asynccontextmanager
     async def listen(self, call_id: str) -> AsyncIterator[WebSocketConnection]:
@@ -177,3 +184,39 @@ async def test_an_engine_that_is_killed_is_told_and_the_call_ends_once_it_is_bac
     assert codes == [CALL_ENDED]
     assert heard.order[-2:] == ["error", "ended"]
     assert np.abs(heard.sound()).max() > 0.2
+
+
+async def test_an_engine_that_stands_still_is_told_in_two_seconds_and_heard_again(house: House) -> None:
+    heard, codes = Heard(), list[int]()
+    with PhoneSystem(house.engine.sip) as phones:
+        call = phones.call()
+        call_id = await trio.to_thread.run_sync(house.call_id)
+        path = f"/api/v1/calls/{call_id}/recording"
+        async with house.listen(call_id) as websocket, trio.open_nursery() as nursery:
+            nursery.start_soon(hear, websocket, heard, codes)
+            await talk(call, 1.0)
+            house.engine.freeze()
+            began_s = time.monotonic()
+            status, _ = await trio.to_thread.run_sync(house.ask, "PUT", path, {"state": "paused"})
+            assert status == 504
+            assert 2 <= time.monotonic() - began_s < 5
+            await seen(lambda: heard.told("error"), "the line to be given up", PATIENCE_S)
+            house.engine.thaw()
+            await seen(lambda: len(heard.told("hello")) == 2, "the line to be mended", PATIENCE_S)
+            # What was asked while it stood still was done once it went on: nobody knew, and it did no harm.
+            status, answer = await trio.to_thread.run_sync(house.ask, "PUT", path, {"state": "recording"})
+            assert (status, answer["state"]) == (200, "recording")
+            frames = len(heard.frames)
+            await talk(call, 1.0)
+            assert len(heard.frames) > frames
+            nursery.cancel_scope.cancel()
+        await trio.to_thread.run_sync(call.bye)
+    assert codes == []
+
+
+def test_an_engine_whose_gateway_has_no_port_does_not_start(recorder: Recorder) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        engine = recorder.start("engine", GATEWAY_BIND=f"127.0.0.1:{taken.getsockname()[1]}")
+        assert engine.process.wait(PATIENCE_S) == 2
+    assert "EARSHOT_GATEWAY_BIND" in engine.errors()
+    assert "Traceback" not in engine.errors()

@@ -31,12 +31,12 @@ PACKET_S = 0.02
 PATIENCE_S = 10.0
 
 
-async def until(look: Callable[[], object], what: str) -> None:
+async def until(look: Callable[[], object], what: str, patience_s: float = PATIENCE_S) -> None:
     """Looks again and again until it sees something true."""
-    with trio.move_on_after(PATIENCE_S) as patience:
+    with trio.move_on_after(patience_s) as patience:
         while not look():  # noqa: ASYNC110  # what it looks at sets no event
             await trio.sleep(0.005)
-    assert not patience.cancelled_caught, f"waited {PATIENCE_S:g} s in vain for {what}"
+    assert not patience.cancelled_caught, f"waited {patience_s:g} s in vain for {what}"
 
 
 @asynccontextmanager
