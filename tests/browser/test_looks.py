@@ -5,6 +5,7 @@ With SCREENSHOTS=docs/screenshots in the environment the pictures of the README 
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,13 @@ CONTRAST = Path(__file__).with_name("contrast.js").read_text(encoding="utf-8")
 PHONE = {"width": 390, "height": 844}
 SCREENSHOTS = os.environ.get("SCREENSHOTS")
 FINISHED, RUNNING = "12333001107", "21311005002"
-MORNING = (("Veta Pospisil", 1.0), ("", 2.0), ("Manual Spoor", 4.0), ("Brandon Thornburg", 1.0), ("Wyn Skinner", 3.0))
+MORNING = (
+    Ring(caller="12333001100", caller_name="Veta Pospisil", seconds=1),
+    Ring(caller="300", caller_name="Ulla Skinner", callee="8303620297", callee_name="", seconds=2),
+    Ring(caller="12333001102", caller_name="Manual Spoor", seconds=4),
+    Ring(caller="5281360644", caller_name="", seconds=3),
+    Ring(caller="300", caller_name="Ulla Skinner", callee="12333001104", callee_name="Wyn Skinner", seconds=3),
+)
 # What the README shows.
 PICTURES = {
     "list-desk-light.png",
@@ -34,10 +41,7 @@ PAGES = ("signin", "list", "active", "call", "live", "paused", "missing")
 def calls(house: House, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A morning's calls; the last but one has a pause in it, the last goes on."""
     says = dialogue(tmp_path_factory.mktemp("voices"), 30)
-    ended = [
-        house.ring(Ring(caller=f"1233300{1100 + number}", caller_name=name, seconds=seconds, says=says))
-        for number, (name, seconds) in enumerate(MORNING)
-    ]
+    ended = [house.ring(replace(call, says=says)) for call in MORNING]
     house.hold(
         Ring(caller=FINISHED, caller_name="Cedrick Irons", seconds=20, says=says, options=("--pause", "9.3-12.8"))
     )
@@ -56,6 +60,8 @@ def show(page: Page, name: str) -> None:
         page.goto("/calls/00000000-0000-0000-0000-000000000000")
     if name in ("call", "live", "paused"):
         page.locator("[data-row]", has_text=FINISHED if name == "call" else RUNNING).locator("[data-open]").click()
+    if name in ("list", "active"):
+        expect(page.locator("[data-row]", has_text=RUNNING).locator(".state-recording")).to_be_visible()
     if name == "call":
         expect(page.locator(".player-wave canvas").first).to_be_attached()
         page.locator("[data-player]").evaluate("(root) => { root.querySelector('audio').currentTime = 7; }")
