@@ -29,7 +29,7 @@ from actors.call import Call, Node
 from actors.media import MediaPorts
 from actors.outbox import Outbox
 from actors.rtcp import RtcpSet
-from actors.sip_ports import TcpPort, UdpPort, address_towards
+from actors.sip_ports import address_towards, open_ports
 from actors.spool import Lock, Spool
 from actors.supervision import supervise
 from actors.sweeper import Sweeper
@@ -122,8 +122,7 @@ async def _main(config: EngineConfig, spool: Spool, open_gateway: Callable[[], G
     most_calls = calls_that_fit(config.most_calls, _raised_descriptors(), ports.pairs)
     admission = Admission(config.sip_allow, most_calls, config.least_free_bytes, spool)
     try:
-        udp = UdpPort(host, sip_port)
-        tcp = TcpPort(host, udp.port, admission.knows)
+        udp, tcp = open_ports(host, sip_port, admission.knows)
     except OSError as error:
         raise Stopped(
             f"SIP port {sip_port} on {host} cannot be opened ({error.strerror}). "

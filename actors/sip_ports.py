@@ -35,6 +35,8 @@ ANSWER_S: Final = 0.2
 LINGER_S: Final = 1.0
 # A burst of calls waits here while the loop is in a tick: some 300 INVITEs of 4 kB.
 UDP_BUFFER_BYTES: Final = 4 * 2**20
+# A port that the kernel finds free for UDP is seldom taken for TCP.
+ANY_PORT_ATTEMPTS: Final = 20
 
 
 class Flow(Protocol):
@@ -262,6 +264,20 @@ class TcpPort:
             if broken is not None:
                 refuse(broken.head, flow, broken)
                 return
+
+
+def open_ports(host: str, port: int, knows: Callable[[str], bool]) -> tuple[UdpPort, TcpPort]:
+    """Both ports, of one number. Port 0 stands for any that is free for both. Errors: `OSError`."""
+    attempts_left = 1 if port else ANY_PORT_ATTEMPTS
+    while True:
+        udp = UdpPort(host, port)
+        try:
+            return udp, TcpPort(host, udp.port, knows)
+        except OSError:
+            udp.close()
+            attempts_left -= 1
+            if not attempts_left:
+                raise
 
 
 def plain(host: str) -> str:

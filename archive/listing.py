@@ -74,7 +74,8 @@ class Lister:
     async def _list_waiting(self) -> None:
         now_s = trio.current_time()
         waiting = unlisted.waiting(self._spool)
-        self._resting = {call_id: due_s for call_id, due_s in self._resting.items() if call_id in set(waiting)}
+        there = set(waiting)
+        self._resting = {call_id: due_s for call_id, due_s in self._resting.items() if call_id in there}
         for call_id in waiting:
             folder = unlisted.folder_of(self._spool, call_id)
             if folder is None or self._resting.get(call_id, now_s) > now_s:

@@ -1,5 +1,6 @@
 """The SIP ports on loopback: big datagrams, messages in pieces, keep-alives, peers that break or do not read."""
 
+import errno
 import gc
 import math
 import socket
@@ -11,6 +12,7 @@ import pytest
 import trio
 import trio.testing
 
+from actors import sip_ports
 from actors.sip_ports import (
     MOST_STRANGERS,
     MOST_UNSENT_BYTES,
@@ -20,6 +22,7 @@ from actors.sip_ports import (
     TcpPort,
     UdpPort,
     address_towards,
+    open_ports,
 )
 from engine.errors import RemoteProtocolError
 from engine.sip.framer import PONG
@@ -92,6 +95,27 @@ async def test_a_port_that_is_taken_is_refused_at_once() -> None:
     with pytest.raises(OSError, match="in use"):
         UdpPort("127.0.0.1", first.port)
     first.close()
+
+
+def test_any_port_is_one_that_is_free_for_both() -> None:
+    taken: list[int] = []
+
+    def tcp_of(host: str, port: int, kind: socket.SocketKind) -> socket.socket:
+        if kind is socket.SOCK_STREAM and len(taken) < 3:
+            taken.append(port)
+            raise OSError(errno.EADDRINUSE, "in use")
+        return bound(host, port, kind)
+
+    bound = sip_ports._bound
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sip_ports, "_bound", tcp_of)
+        udp, tcp = open_ports("127.0.0.1", 0, knows)
+    assert udp.port == tcp.port
+    assert len(taken) == 3
+    with pytest.raises(OSError, match="in use"):
+        open_ports("127.0.0.1", udp.port, knows)
+    udp.close()
+    tcp.close()
 
 
 @asynccontextmanager
