@@ -274,10 +274,10 @@ async def test_levels_of_what_one_may_see_ten_times_a_second(house: House, nurse
     asked = {"calls": [str(one.call.id), str(two.call.id), str(UUID(int=88))]}
     told, code = await ask_for_levels(house, cookie, asked)
     assert code is None
-    assert 6 <= len(told) <= 12
-    assert told[-1].keys() == {str(one.call.id), str(two.call.id)}
-    assert told[-1][str(one.call.id)] == [pytest.approx(-13, abs=1), pytest.approx(-13, abs=1)]
-    assert told[-1][str(two.call.id)] == [None, None]
+    assert 3 <= len(told) <= 12
+    assert all(levels.keys() == {str(one.call.id), str(two.call.id)} for levels in told)
+    assert [pytest.approx(-13, abs=1), pytest.approx(-13, abs=1)] in [levels[str(one.call.id)] for levels in told]
+    assert all(levels[str(two.call.id)] == [None, None] for levels in told)
     told, code = await ask_for_levels(house, await house.cookie("eve"), asked)
     assert code is None
     assert all(levels == {} for levels in told)
