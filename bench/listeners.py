@@ -111,7 +111,7 @@ async def listen(url: str, token: str, probe: Probe, heard: Heard) -> None:
 
 
 async def _take(websocket: WebSocketConnection, probe: Probe, heard: Heard) -> None:
-    runs = [_Run(), _Run()]
+    sides = (Packets(), Packets())
     while True:
         message = await websocket.get_message()
         now_s = time.monotonic()
@@ -124,7 +124,7 @@ async def _take(websocket: WebSocketConnection, probe: Probe, heard: Heard) -> N
         samples = np.frombuffer(message, np.int16, count * 2, FRAME_HEADER.size).reshape(count, 2)
         numbers = _number_of_sample[samples.astype(np.int32) + 32768]
         for side in (0, 1):
-            for packet in runs[side].whole(numbers[:, side]):
+            for packet in sides[side].whole(numbers[:, side]):
                 heard.latencies_s.append(now_s - probe.sent_s[side, packet])
 
 
@@ -135,7 +135,7 @@ def _note(told: dict[str, object], heard: Heard) -> None:
         heard.dropped += int(str(told["frames"]))
 
 
-class _Run:
+class Packets:
     """Finds whole packets in a side's samples, frame by frame."""
 
     def __init__(self) -> None:
