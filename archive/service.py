@@ -54,6 +54,8 @@ log = structlog.get_logger()
 LOOK_EVERY_S: Final = 1.0
 FIRST_RETRY_S: Final = 5.0
 LAST_RETRY_S: Final = 600.0
+# Far beyond the last of them; a call may rest for weeks, and powers of two soon fit no float.
+MOST_DOUBLINGS: Final = 10
 # How often a backlog that does not shrink is told.
 TELL_BACKLOG_EVERY_S: Final = 60.0
 # Recording must not wait for finishing: the engine has nice 0.
@@ -93,7 +95,7 @@ def run(config: ArchiveConfig, after_step: Callable[[Step], None] = lambda step:
 
 def retry_after_s(failures: int) -> float:
     """How long a call rests after this many failures in a row (1 or more)."""
-    return float(min(FIRST_RETRY_S * 2.0 ** (failures - 1), LAST_RETRY_S))
+    return min(FIRST_RETRY_S * 2.0 ** min(failures - 1, MOST_DOUBLINGS), LAST_RETRY_S)
 
 
 @dataclass(frozen=True, slots=True)

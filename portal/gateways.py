@@ -9,6 +9,7 @@ once.
 Not here: browsers, sessions, permissions (`listening.py`, `gate.py`), sound (`relay.py`, `composer.py`).
 """
 
+import math
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -34,7 +35,10 @@ NODES_EVERY_S: Final = 5.0
 # Who pressed a button waits so long for a node that is not connected.
 PATIENCE_S: Final = 2.0
 FIRST_PAUSE_S: Final = 0.25
+# A connection that stood for longer begins again with the first pause.
 LONGEST_PAUSE_S: Final = 5.0
+# Far beyond the longest pause; a node may be away for weeks, and powers of two soon fit no float.
+MOST_DOUBLINGS: Final = 10
 # A frame costs some 200 us of CPU where each listener has a call of his own, whatever is in it: 20 listeners at 20 ms
 # take a fifth of a core. So frames grow with the listeners of this process, and that share nearly stays.
 # (listeners up to, ms)
@@ -45,6 +49,11 @@ LONGEST_FRAME_MS: Final = 100
 def frame_ms(listeners: int) -> int:
     """How long frames are while so many listen."""
     return next((ms for most, ms in FRAMES if listeners <= most), LONGEST_FRAME_MS)
+
+
+def pause_s(failures: int) -> float:
+    """How long a node is left alone after so many failures in a row (1 or more)."""
+    return float(min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** min(failures - 1, MOST_DOUBLINGS)))
 
 
 class Gateways:
@@ -146,6 +155,9 @@ class Gateways:
             except DatabaseError as error:
                 log.debug("nodes not known", reason=str(error))
                 return
+            except Exception:
+                log.exception("nodes not known")
+                return
             for node in known:
                 if node.gateway:
                     self._link(node.name).move(NodeAddress(node.name, node.gateway, node.gateway_certificate))
@@ -183,6 +195,7 @@ class _Link:
         self._watched: Counter[UUID] = Counter()
         self._changed = trio.Event()
         self._attempt = trio.CancelScope()
+        self._failures = 0
         self._reason = f"It is not known where the recorder {name} can be reached."
 
     @property
@@ -226,30 +239,37 @@ class _Link:
         return self.standing
 
     async def run(self) -> None:
-        """Connect, again and again, until cancelled."""
-        failures = 0
+        """Connect, again and again, until cancelled. Whatever goes wrong with this node ends here."""
         while True:
-            with trio.CancelScope() as self._attempt:
-                while self._address is None:
-                    await self._changed.wait()
-                try:
-                    async with open_gateway(self._address, self._key) as gateway:
-                        failures = 0
-                        self._stand(gateway)
-                        await gateway.wait_lost()
-                    self._reason = f"The connection to the recorder {self._name} was lost."
-                    log.warning("connection to an engine lost", node=self._name)
-                except GatewayError as error:
-                    self._reason = str(error)
-                    if not failures:
-                        log.warning("no connection to an engine", node=self._name, reason=str(error))
-                except Exception as error:
-                    self._reason = f"The connection to the recorder {self._name} failed: {error!r}"
-                    log.exception("connection to an engine failed", node=self._name)
-                finally:
-                    self._gateway = None
-                failures += 1
-                await trio.sleep(min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** (failures - 1)))
+            try:
+                with trio.CancelScope() as self._attempt:
+                    await self._stay_connected()
+                    self._failures += 1
+                    await trio.sleep(pause_s(self._failures))
+            except Exception as error:
+                self._reason = f"The connection to the recorder {self._name} failed: {error!r}"
+                log.exception("connection to an engine failed", node=self._name)
+                await trio.sleep(LONGEST_PAUSE_S)
+
+    async def _stay_connected(self) -> None:
+        while self._address is None:
+            await self._changed.wait()
+        began = math.inf
+        try:
+            async with open_gateway(self._address, self._key) as gateway:
+                began = trio.current_time()
+                self._stand(gateway)
+                await gateway.wait_lost()
+            self._reason = f"The connection to the recorder {self._name} was lost."
+            log.warning("connection to an engine lost", node=self._name)
+        except GatewayError as error:
+            self._reason = str(error)
+            if not self._failures:
+                log.warning("no connection to an engine", node=self._name, reason=str(error))
+        finally:
+            self._gateway = None
+            if trio.current_time() - began > LONGEST_PAUSE_S:
+                self._failures = 0
 
     def _stand(self, gateway: Gateway) -> None:
         self._gateway = gateway

@@ -216,6 +216,7 @@ def test_retries_grow_apart_up_to_ten_minutes():
     waits = [retry_after_s(failures) for failures in range(1, 50)]
     assert waits[:4] == [5, 10, 20, 40]
     assert waits[-1] == LAST_RETRY_S
+    assert retry_after_s(100_000) == LAST_RETRY_S
 
 
 def test_a_second_archive_says_who_holds_the_spool_and_touches_nothing(tmp_path):

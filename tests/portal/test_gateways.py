@@ -1,8 +1,9 @@
 """What goes over the portal's lines: control, and sound for any number of listeners from one upstream."""
 
+import socket
 import struct
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,9 +17,9 @@ from trio.testing import MockClock
 
 from engine.call import EndCall, Pause, Resume
 from engine.events import Paused
-from live.client import NoSuchCall, Refused, Unanswered
+from live.client import Gateway, NodeAddress, NoSuchCall, Refused, Unanswered, open_gateway
 from portal import relay
-from portal.gateways import FRAMES, LONGEST_FRAME_MS, Gateways, frame_ms, open_gateways
+from portal.gateways import FRAMES, LONGEST_FRAME_MS, LONGEST_PAUSE_S, Gateways, frame_ms, open_gateways, pause_s
 from portal.relay import CALL_ENDED, GAP, NO_ANSWER, Listener
 from schema.database import DatabaseAway
 from schema.values import CallRecord, CallStage, CallView, NodeRecord
@@ -311,6 +312,42 @@ async def test_a_node_that_nobody_knows_is_unanswered_in_two_seconds(autojump_cl
             async with gateways.listen(view(NOBODY, "recorder-9")):
                 pass
         assert not gateways.reachable("recorder-9")
+
+
+async def test_a_node_that_is_away_for_hours_ends_nothing(autojump_clock: MockClock) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        directory = Directory({NODE: f"ws://127.0.0.1:{closed.getsockname()[1]}"})
+        async with open_gateways(KEY, directory.nodes) as gateways:
+            await trio.sleep(3 * 3600)
+            with pytest.raises(Unanswered, match="cannot be reached"):
+                await gateways.pause(view(NOBODY), "anna")
+
+
+async def test_what_goes_wrong_with_a_node_stays_with_it(
+    station: Station, monkeypatch: pytest.MonkeyPatch, nursery: trio.Nursery
+) -> None:
+    async def fail() -> Sequence[NodeRecord]:
+        raise ZeroDivisionError("made to fail")
+
+    def break_down(node: NodeAddress, key: bytes) -> AbstractAsyncContextManager[Gateway]:
+        if node.name == NODE:
+            return open_gateway(node, key)
+        raise ZeroDivisionError("made to fail")
+
+    monkeypatch.setattr("portal.gateways.open_gateway", break_down)
+    directory = Directory({"broken": station.gateway.url, NODE: station.gateway.url})
+    async with open_gateways(KEY, directory.nodes) as gateways:
+        await until(lambda: gateways.reachable(NODE), "the line to stand")
+        monkeypatch.setattr(gateways, "_nodes", fail)
+        with pytest.raises(Unanswered, match="made to fail"):
+            await gateways.pause(view(NOBODY, "broken"), "anna")
+        assert gateways.reachable(NODE)
+
+
+def test_pauses_between_attempts_grow_up_to_the_longest() -> None:
+    assert [pause_s(failures) for failures in range(1, 6)] == [0.25, 0.5, 1, 2, 4]
+    assert pause_s(100_000) == LONGEST_PAUSE_S
 
 
 async def test_a_node_that_moved_is_found_again(
