@@ -3,6 +3,9 @@
 Each unit is one transaction and can be repeated: the second time changes nothing. A finished call is the finisher's
 word: no event that comes late undoes it.
 
+Whose a call is, the first match decides: phones go to other users, and what was recorded before stays whose it was. A
+call that is nobody's so far may still become somebody's.
+
 Not here: what an event means (the archive folds them), who may see a call (`calls.py`).
 """
 
@@ -41,6 +44,7 @@ _RECORDS_PER_STATEMENT: Final = 500
 _EVENTS_PER_STATEMENT: Final = 5_000
 # PostgreSQL cannot index a text of more than some 2,700 bytes. No phone system's group id is a tenth of that.
 _LONGEST_GROUP: Final = 512
+_USERS: Final = ("caller_user_id", "callee_user_id")
 
 
 @unit
@@ -141,7 +145,7 @@ async def _store(given: Sequence[CallRecord], *, final: bool) -> None:
     for some in batches(list(latest.values()), _RECORDS_PER_STATEMENT):
         fitting = await _fitting(some)
         stored = await _upsert(fitting, final=final)
-        changed = [record for record in fitting if record.id in stored]
+        changed = [replace(record, tenant_id=stored[record.id]) for record in fitting if record.id in stored]
         if changed:
             await _replace_children(changed)
             await interactions.assign(changed)
@@ -174,11 +178,17 @@ async def _fitting(given: Sequence[CallRecord]) -> list[CallRecord]:
     return fitting
 
 
-async def _upsert(given: Sequence[CallRecord], *, final: bool) -> set[UUID]:
-    """The ids of those that were stored."""
+async def _upsert(given: Sequence[CallRecord], *, final: bool) -> dict[UUID, UUID]:
+    """The tenants, by call, of those that were stored."""
     found = [kept.call_row(record) for record in given]
     columns = list(found[0])
-    changes = [f"{column} = excluded.{column}" for column in columns if column not in ("id", "phase")]
+    kept_apart = ("id", "phase", "tenant_id", *_USERS)
+    changes = [f"{column} = excluded.{column}" for column in columns if column not in kept_apart]
+    default = f"${len(found) * len(columns) + 1}"
+    nobodys = f'"call".tenant_id = {default} AND ' + " AND ".join(f'"call".{user} IS NULL' for user in _USERS)
+    changes.append(f'tenant_id = CASE WHEN {nobodys} THEN excluded.tenant_id ELSE "call".tenant_id END')
+    fits = f'"call".tenant_id = excluded.tenant_id OR ({nobodys})'
+    changes += [f'{user} = coalesce("call".{user}, CASE WHEN {fits} THEN excluded.{user} END)' for user in _USERS]
     # A call that is known to have ended does not run again for an event that was told before.
     changes.append(
         "phase = CASE WHEN \"call\".phase = 'finishing' AND excluded.phase = 'running' "
@@ -189,9 +199,10 @@ async def _upsert(given: Sequence[CallRecord], *, final: bool) -> set[UUID]:
         "call",
         columns,
         [list(row.values()) for row in found],
-        f"ON CONFLICT (id) DO UPDATE SET {', '.join(changes)}{newer} RETURNING id",
+        f"ON CONFLICT (id) DO UPDATE SET {', '.join(changes)}{newer} RETURNING id, tenant_id",
+        _DEFAULT_TENANT,
     )
-    return {as_id(row["id"]) for row in stored}
+    return {as_id(row["id"]): as_id(row["tenant_id"]) for row in stored}
 
 
 async def _replace_children(given: Sequence[CallRecord]) -> None:

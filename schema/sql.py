@@ -23,13 +23,16 @@ async def rows_in(query: str, values: Sequence[Any]) -> list[dict[str, Any]]:
 
 
 async def insert(
-    table: str, columns: Sequence[str], given: Sequence[Sequence[Any]], end: str = ""
+    table: str, columns: Sequence[str], given: Sequence[Sequence[Any]], end: str = "", *more: Any
 ) -> list[dict[str, Any]]:
-    """Inserts rows in one statement, which `end` completes, and returns what that asks for."""
+    """Inserts rows in one statement, which `end` completes, and returns what that asks for.
+
+    `more`: parameters of `end`, numbered after those of the rows.
+    """
     width = len(columns)
     lines = ", ".join(f"({marks(number * width + 1, width)})" for number in range(len(given)))
     query = f'INSERT INTO "{table}" ({", ".join(columns)}) VALUES {lines} {end}'  # noqa: S608  # names of ours
-    return await rows(query, *(value for row in given for value in row))
+    return await rows(query, *(value for row in given for value in row), *more)
 
 
 def marks(first: int, number: int) -> str:

@@ -191,6 +191,56 @@ async def test_a_call_moves_to_its_users_tenant_with_all_that_belongs_to_it(data
         assert len(tenants) == 1
 
 
+async def test_a_call_stays_whose_it_was_when_its_line_goes_to_another(database_url: str) -> None:
+    """A late finish and `earshot reindex` look owners up in today's phones."""
+    async with open_database(database_url):
+        amy, ben, eve = await a_user("amy"), await a_user("ben"), await a_user("eve", tenant="Acme")
+        running = a_call(callee=PartyRecord("200", user_id=amy.id), group_id="g")
+        full = a_full_call(callee=PartyRecord("200", user_id=amy.id), group_id="g")
+        await store(running)
+        await clerk.finish(full)
+        for thief in (ben, eve):
+            theirs = {"tenant_id": thief.tenant_id, "callee": PartyRecord("200", user_id=thief.id)}
+            await store(replace(running, events=3, **theirs))
+            await clerk.finish(replace(full, **theirs))
+            assert (await view(full.id)).record == full
+            assert (await view(running.id)).record == replace(running, events=3)
+        await clerk.finish(replace(running, callee=PartyRecord("200", user_id=eve.id), tenant_id=eve.tenant_id))
+        assert (await view(running.id)).record == replace(running, finished=True)
+        found = await everything()
+        assert {
+            str(UUID(bytes=row["tenant_id"]) if isinstance(row["tenant_id"], bytes) else row["tenant_id"])
+            for table in found.values()
+            for row in table
+            if "tenant_id" in row
+        } == {str(DEFAULT_TENANT)}
+        assert len(found["interaction"]) == 1
+
+
+async def test_a_call_that_is_nobodys_is_claimed_once_and_not_from_another_tenant(database_url: str) -> None:
+    async with open_database(database_url):
+        amy, eve = await a_user("amy"), await a_user("eve", tenant="Acme")
+        call = a_full_call()
+        await clerk.finish(call)
+        claimed = replace(call, tenant_id=eve.tenant_id, caller=replace(call.caller, user_id=eve.id))
+        await clerk.finish(claimed)
+        await clerk.finish(replace(call, callee=replace(call.callee, user_id=amy.id)))
+        theirs = await calls.get_call(Scope(eve.tenant_id, eve.id, "own"), call.id, silent_nodes=())
+        assert theirs is not None
+        assert theirs.record == claimed
+        # Her account is gone; the call is her tenant's all the same.
+        await delete_account(eve.id)
+        await clerk.finish(replace(call, callee=replace(call.callee, user_id=amy.id)))
+        assert await calls.get_call(SCOPE, call.id, silent_nodes=()) is None
+        # The other side's user, of the same tenant, may be found later.
+        second = a_full_call(group_id="")
+        await clerk.finish(replace(second, callee=replace(second.callee, user_id=amy.id)))
+        both = replace(second, caller=replace(second.caller, user_id=amy.id))
+        await clerk.finish(both)
+        kept = (await view(second.id)).record
+        assert (kept.caller.user_id, kept.callee.user_id) == (amy.id, amy.id)
+
+
 async def test_many_records_at_once(database_url: str) -> None:
     async with open_database(database_url):
         many = [replace(a_full_call(group_id=""), finished=False) for _ in range(1100)]
