@@ -10,8 +10,8 @@ else runs: none of them awaits.
 A disk that refuses to be written costs audio, never the pause: events wait in memory, are written before anything else,
 and what could not be kept is counted as a gap.
 
-Whoever listens has a tap on the shell: it is given what is kept, and told what is journaled. While a call is paused the
-sweep hands nothing over, so that nothing of it can reach a tap.
+Whoever listens has a tap on the shell: it is given what comes, also what the disk refuses, and told what is journaled.
+While a call is paused the sweep hands nothing over, so that nothing of it can reach a tap.
 
 Not here: what commands mean (`engine/call.py`), SIP (`switchboard.py`), when sockets are visited (`sweeper.py`).
 """
@@ -45,15 +45,20 @@ STEADY_CODECS: Final = frozenset({"PCMU", "PCMA", "TELEPHONE-EVENT", "CN"})
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """A letter's answer: the state after it, its moment on the call's clock, and the first refusal, if any."""
+    """A letter's answer: the state after it, and the first refusal, if any."""
 
     state: CallState
-    position_ns: int
     refusal: Refusal | None = None
 
 
 class Tap(Protocol):
-    """Somebody who listens to a call. He may not wait; what he raises ends his tap, not the recording."""
+    """Somebody who listens to a call. He may not wait; what he raises ends his tap, not the recording.
+
+    `often`: he wants what comes as soon as can be; what others get, they get once a round of the sweep.
+    """
+
+    @property
+    def often(self) -> bool: ...
 
     def take(
         self, rows: int, headers: bytes | memoryview, packets: bytes | memoryview, realtime_ns: int, monotonic_ns: int
@@ -64,7 +69,7 @@ class Tap(Protocol):
         """What was journaled, and the state after it."""
 
     def close(self) -> None:
-        """The call is sealed: nothing more comes."""
+        """Nothing more comes: the call is sealed, or this tap has failed."""
 
 
 CallMailbox = Mailbox[tuple[Command, ...], Done]
@@ -163,7 +168,7 @@ class Call:
                 break
         if self.state is None:
             raise ValueError("A call's first command is Begin.")
-        return Done(self.state, self.state.position_ns(instant()), refusal)
+        return Done(self.state, refusal)
 
     def commit(self, command: Command) -> Refusal | None:
         """Decide, drain where the command is a cut, journal, apply."""
@@ -214,19 +219,23 @@ class Call:
             self._pairs[index].media.expected = source
 
     def tap(self, tap: Tap) -> None:
-        """Hand what comes to `tap` too. As long as there is one, the sweep visits this call as often as it can."""
+        """Hand what comes to `tap` too."""
         if self._sealed:
             tap.close()
             return
-        self._taps = (*self._taps, tap)
-        self._intake.keep = self._keep_and_pass_on
-        self._node.sweep.watch(self._intake)
+        self._set_taps((*self._taps, tap))
 
     def untap(self, tap: Tap) -> None:
         """Hand nothing more to `tap`. Done twice it is done once."""
-        self._taps = tuple(other for other in self._taps if other is not tap)
-        if not self._taps and not self._sealed:
-            self._intake.keep = self._keep
+        if not self._sealed:
+            self._set_taps(tuple(other for other in self._taps if other is not tap))
+
+    def _set_taps(self, taps: tuple[Tap, ...]) -> None:
+        self._taps = taps
+        self._intake.keep = self._keep_and_pass_on if taps else self._keep
+        if any(tap.often for tap in taps):
+            self._node.sweep.watch(self._intake)
+        else:
             self._node.sweep.unwatch(self._intake)
 
     def keep_rtcp(self, header: bytes, packet: bytes, at: Instant) -> None:
@@ -299,7 +308,7 @@ class Call:
     def _keep_and_pass_on(
         self, rows: int, headers: bytes | memoryview, packets: bytes | memoryview, realtime_ns: int, monotonic_ns: int
     ) -> None:
-        """Stands where `_keep` does while somebody listens."""
+        """Stands where `_keep` does while somebody listens: he hears the call, whether the disk takes it or not."""
         self._keep(rows, headers, packets, realtime_ns, monotonic_ns)
         for tap in self._taps:
             try:
@@ -310,6 +319,10 @@ class Call:
     def _cut_off(self, tap: Tap) -> None:
         log.exception("listener failed", call=str(self.id))
         self.untap(tap)
+        try:
+            tap.close()
+        except Exception:
+            log.exception("listener not closed", call=str(self.id))
 
     def _begin_gap(self, at: Instant, error: OSError) -> None:
         if self._missed_since is None:

@@ -219,6 +219,15 @@ class CallState:
         """Whether nothing is kept now."""
         return bool(self.holders)
 
+    @property
+    def since(self) -> Instant:
+        """When it began to be as it is: the last cut, or the start where there was none."""
+        if self.ended is not None:
+            return self.ended.at
+        if not self.pauses:
+            return self.started
+        return self.pauses[-1].end or self.pauses[-1].start
+
     def position_ns(self, at: Instant) -> int:
         """Time since the call's start, on the monotonic clock."""
         return at.monotonic_ns - self.started.monotonic_ns

@@ -103,7 +103,7 @@ class Done(Reply, frozen=True, tag="done"):
 
 
 class Answer(Reply, frozen=True, tag="answer"):
-    """A control request was carried out: the state after it, at `position_s` on the call's clock."""
+    """A control request was carried out: the state after it, and where on the call's clock that began."""
 
     id: int
     state: Recording
@@ -187,11 +187,16 @@ def status_of(call_id: UUID, state: CallState, now: Instant) -> Status:
         call=call_id,
         started=state.started,
         recording=recording_of(state),
-        position_s=state.position_ns(now) / 1e9,
+        position_s=seconds(state.position_ns(now)),
         by="" if pause is None else pause.who or (pause.holders[0] if pause.holders else ""),
         streams=state.streams,
         end="" if state.ended is None else state.ended.end,
     )
+
+
+def seconds(position_ns: int) -> float:
+    """A position as it is told everywhere: to the microsecond."""
+    return round(position_ns / 1e9, 6)
 
 
 def recording_of(state: CallState) -> Recording:

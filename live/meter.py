@@ -49,6 +49,7 @@ _SQUARES: Final = {
 class Meter:
     """A tap that measures. `read` gives the levels since it was read last."""
 
+    often = False
     __slots__ = ("_formats", "_heard_ns", "_levels", "_paused", "_sides", "_waiting")
 
     def __init__(self, state: CallState) -> None:

@@ -101,9 +101,10 @@ class Peer:
         self._waiting_bytes += len(packed)
         self._wake.set()
 
-    def forget(self, call_id: UUID) -> None:
-        """A call was sealed: nothing more comes of it."""
-        self._ears.pop(call_id, None)
+    def forget(self, call_id: UUID, ear: "Ear") -> None:
+        """Nothing more comes through this ear."""
+        if self._ears.get(call_id) is ear:
+            del self._ears[call_id]
 
     def _drop(self) -> None:
         lost: dict[UUID, int] = {}
@@ -170,8 +171,9 @@ class Peer:
             elif answer.refusal is not None:
                 self._fail(request_id, "refused", answer.refusal.reason)
             else:
-                state = messages.recording_of(answer.state)
-                self.say(messages.Answer(id=request_id, state=state, position_s=answer.position_ns / 1e9))
+                state, position_ns = answer.state, answer.state.position_ns(answer.state.since)
+                word, position_s = messages.recording_of(state), messages.seconds(position_ns)
+                self.say(messages.Answer(id=request_id, state=word, position_s=position_s))
 
         return reply
 
@@ -181,7 +183,7 @@ class Peer:
     def _list(self, request_id: int) -> messages.Calls:
         now = instant()
         lines = [
-            messages.CallLine(call.id, messages.recording_of(call.state), call.state.position_ns(now) / 1e9)
+            messages.CallLine(call.id, messages.recording_of(call.state), messages.seconds(call.state.position_ns(now)))
             for call in self._calls.values()
             if call.state is not None
         ]
@@ -256,6 +258,7 @@ class Peer:
 class Ear:
     """A portal's tap on a call that somebody listens to."""
 
+    often = True
     __slots__ = ("_call_id", "_key", "_peer")
 
     def __init__(self, peer: Peer, call_id: UUID) -> None:
@@ -276,5 +279,5 @@ class Ear:
             self._peer.say(messages.status_of(self._call_id, state, event.at))
 
     def close(self) -> None:
-        """The call is over."""
-        self._peer.forget(self._call_id)
+        """The call is over, or this ear has failed."""
+        self._peer.forget(self._call_id, self)

@@ -20,7 +20,7 @@ import structlog
 import trio
 
 from live.client import Feed, Gateway, GatewayError, Heard, NoSuchCall, Unanswered, Unreachable
-from live.messages import Dropped, Recording, Status
+from live.messages import Dropped, Recording, Status, seconds
 from portal.composer import RATE_HZ, Composer, Sound
 
 log = structlog.get_logger()
@@ -244,7 +244,7 @@ class Relay:
             "channels": 2,
             "frame_ms": self._frame_ms(),
             "recording": status.recording,
-            "position_s": (self._now_ns - status.started.monotonic_ns) / 1e9,
+            "position_s": seconds(self._now_ns - status.started.monotonic_ns),
         }
 
     def _tell(self, message: dict[str, Any]) -> None:

@@ -51,7 +51,7 @@ class Sweep:
         self._cursor = 0
         self._holes = 0
         self._left: list[Intake] = []
-        self._watched: list[Intake] = []
+        self._watched: dict[Intake, None] = {}  # a set in order
         self._watched_due = 0.0
         self._slabs = tuple(Slab(rows, width, named=i == 0) for i, (rows, width) in enumerate(SLABS))
         self._counters = Counters()
@@ -101,13 +101,11 @@ class Sweep:
 
     def watch(self, intake: Intake) -> None:
         """Visit this call more often than once a round."""
-        if intake not in self._watched:
-            self._watched.append(intake)
+        self._watched[intake] = None
 
     def unwatch(self, intake: Intake) -> None:
         """Visit this call once a round again."""
-        if intake in self._watched:
-            self._watched.remove(intake)
+        self._watched.pop(intake, None)
 
     def counts(self, media: MediaSocket) -> StreamCounts:
         """What came on this socket so far."""

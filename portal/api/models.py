@@ -109,7 +109,7 @@ class RecordingChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class RecordingState(msgspec.Struct, frozen=True):
-    """What the recording does now, and since which position on the call's clock this answer holds."""
+    """What the recording does now, and since which position on the call's clock: there lies the cut."""
 
     state: Literal["recording", "paused", "off"]
     position_s: Seconds

@@ -144,7 +144,7 @@ def _recording() -> dict[str, Any]:
         "operationId": "changeRecording",
         "summary": "Pause or resume the recording of a running call",
         "description": "Answered once the recorder has done it: nothing that was said after `position_s` is kept "
-        "while it is paused. Repeating a request changes nothing.",
+        "while it is paused. Repeating a request changes nothing, and is answered with the same position.",
         "requestBody": {
             "required": True,
             "content": {

@@ -1,5 +1,6 @@
 """Taps: who listens is given what is kept and nothing else, and can harm nobody."""
 
+import errno
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import trio
 from actors.call import Node
 from engine.call import CallState, EndCall, Pause, Resume
 from engine.events import AnyEvent, event_name
-from engine.journal import ROW
+from engine.journal import ROW, JournalWriter
 from engine.sweep.visits import WATCHED
 from tests.actors.test_call import CALL, Running, count
 from tests.actors.workshop import close_node, journal_of, make_node, read_journal
@@ -18,6 +19,8 @@ from tests.actors.workshop import close_node, journal_of, make_node, read_journa
 
 class Ear:
     """A tap that remembers everything in order."""
+
+    often = True
 
     def __init__(self) -> None:
         self.order: list[str] = []
@@ -99,6 +102,46 @@ async def test_a_call_is_watched_while_it_has_a_tap(running: Running, nursery: t
     assert second.closed == 0
 
 
+async def test_a_tap_that_is_in_no_hurry_costs_no_visits(running: Running, nursery: trio.Nursery) -> None:
+    class Meter(Ear):
+        often = False
+
+    nursery.start_soon(running.call.run_supervised)
+    await running.begin()
+    at_rest = running.node.sweep.ticks_per_round
+    meter, ear = Meter(), Ear()
+    running.call.tap(meter)
+    assert running.node.sweep.ticks_per_round == at_rest
+    running.call.tap(ear)
+    assert running.node.sweep.ticks_per_round > at_rest
+    running.call.untap(ear)
+    assert running.node.sweep.ticks_per_round == at_rest
+    running.say(b"word")
+    running.tick()
+    assert (len(meter.packets), len(ear.packets)) == (2, 0)
+    await running.ask(EndCall("normal"))
+
+
+async def test_what_the_disk_refuses_is_heard(
+    running: Running, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    nursery.start_soon(running.call.run_supervised)
+    await running.begin()
+    ear = Ear()
+    running.call.tap(ear)
+    with monkeypatch.context() as patch:
+        patch.setattr(JournalWriter, "append_packets", refuse)
+        running.say(b"refused")
+        running.tick()
+    running.say(b"kept")
+    await running.ask(EndCall("normal"))
+    assert [count(ear.packets, word) for word in (b"refused", b"kept")] == [2, 2]
+    assert [count(read_journal(journal_of(running.node, CALL))[1], word) for word in (b"refused", b"kept")] == [0, 2]
+
+
 async def test_a_tap_that_fails_costs_the_recording_nothing(running: Running, nursery: trio.Nursery) -> None:
     class Deaf(Ear):
         def take(self, *_: object) -> None:
@@ -111,7 +154,8 @@ async def test_a_tap_that_fails_costs_the_recording_nothing(running: Running, nu
     nursery.start_soon(running.call.run_supervised)
     await running.begin()
     ear = Ear()
-    for tap in (Deaf(), Dumb(), ear):
+    deaf, dumb = Deaf(), Dumb()
+    for tap in (deaf, dumb, ear):
         running.call.tap(tap)
     running.say(b"before")
     assert (await running.ask(Pause("person"))).state.restarts == 0
@@ -121,6 +165,7 @@ async def test_a_tap_that_fails_costs_the_recording_nothing(running: Running, nu
     _, packets, _ = read_journal(journal_of(running.node, CALL))
     assert [count(packets, word) for word in (b"before", b"after")] == [2, 2]
     assert ear.packets == packets
+    assert (deaf.closed, dumb.closed, ear.closed) == (1, 1, 1)  # each is told once that nothing more comes
 
 
 async def test_reports_of_reception_are_no_audio(running: Running, nursery: trio.Nursery) -> None:

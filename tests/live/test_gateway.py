@@ -2,7 +2,7 @@
 
 import socket
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,7 +21,7 @@ from trio_websocket import ConnectionClosed, WebSocketConnection
 
 from actors.node import Stopped
 from engine.call import EndCall, Pause, Resume
-from engine.events import Paused
+from engine.events import AnyEvent, Paused
 from engine.journal import ROW
 from live import gateway as gateway_module
 from live import messages, peer
@@ -149,24 +149,36 @@ async def test_a_request_that_makes_no_sense_ends_its_own_connection_only(statio
         assert await gateway.calls() == ()
 
 
+def cut_s(events: Sequence[AnyEvent]) -> float:
+    """Where the last event of a journal lies."""
+    return round((events[-1].at.monotonic_ns - events[0].at.monotonic_ns) / 1e9, 6)
+
+
 async def test_an_answer_comes_after_the_journal(station: Station) -> None:
     phones = await station.call()
     async with station.connect() as gateway:
-        began = trio.current_time()
         paused = await gateway.pause(phones.call.id, who="anna", sign="api")
         events, _, _ = read_journal(journal_of(station.node, phones.call.id))
         assert isinstance(events[-1], Paused)
         assert (events[-1].holder, events[-1].who, events[-1].sign) == ("person", "anna", "api")
         assert paused.state == "paused"
-        assert 0 <= paused.position_s <= trio.current_time() - began + 5
+        assert paused.position_s == cut_s(events)
         again = await gateway.pause(phones.call.id, who="bob", sign="portal")
-        assert again.state == "paused"
+        assert (again.state, again.position_s) == ("paused", paused.position_s)
         (line,) = await gateway.calls()
         assert (line.call, line.recording) == (phones.call.id, "paused")
         resumed = await gateway.resume(phones.call.id, who="anna", sign="portal")
         assert resumed.state == "recording"
-        assert resumed.position_s >= again.position_s >= paused.position_s
-        assert (await gateway.start(phones.call.id, who="anna", sign="portal")).state == "recording"
+        assert resumed.position_s == cut_s(read_journal(journal_of(station.node, phones.call.id))[0])
+        assert resumed.position_s > paused.position_s
+        started = await gateway.start(phones.call.id, who="anna", sign="portal")
+        assert (started.state, started.position_s) == ("recording", resumed.position_s)
+
+
+async def test_a_call_that_was_never_paused_is_recording_since_its_start(station: Station) -> None:
+    phones = await station.call()
+    async with station.connect() as gateway:
+        assert (await gateway.resume(phones.call.id, who="anna", sign="api")).position_s == 0
 
 
 async def test_what_the_state_forbids_is_refused_with_the_reason(station: Station) -> None:

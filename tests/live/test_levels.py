@@ -31,7 +31,7 @@ async def test_the_levels_of_those_that_are_watched(station: Station, nursery: t
         caller, callee = gateway.levels[watched.call.id] or (None, None)
         assert caller == pytest.approx(-9, abs=1)
         assert callee == pytest.approx(-29, abs=1)
-        assert len(station.node.sweep._watched) == 1
+        assert not station.node.sweep._watched  # a meter is served once a round
 
         await gateway.pause(watched.call.id, who="anna", sign="portal")
         await until(lambda: gateway.levels[watched.call.id] is None, "the pause to be seen")
@@ -46,5 +46,5 @@ async def test_the_levels_of_those_that_are_watched(station: Station, nursery: t
         gateway.watch_levels([])
         assert gateway.levels == {}
         await gateway.calls()
-        assert station.node.sweep._watched == []
+        assert not watched.call._taps
     nursery.cancel_scope.cancel()
