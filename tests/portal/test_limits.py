@@ -2,36 +2,57 @@
 
 import pytest
 
-from portal.limits import ACCOUNT, ADDRESS, FORGET_AFTER_S, MOST_KEYS, Attempts
+from portal.limits import ADDRESS, ANYWHERE, FORGET_AFTER_S, LOGIN, MOST_KEYS, Attempts
 
 HOME = "192.0.2.1"
 
 
 def test_the_first_attempts_are_free_and_pauses_double() -> None:
     attempts = Attempts()
-    for _ in range(ACCOUNT.free):
+    for _ in range(LOGIN.free):
         assert attempts.begin("anna", HOME, 0.0) == 0
-    assert attempts.begin("anna", HOME, 0.0) == ACCOUNT.first_s
-    assert attempts.begin("anna", HOME, ACCOUNT.first_s) == 0
-    assert attempts.begin("anna", HOME, ACCOUNT.first_s) == 2 * ACCOUNT.first_s
+    assert attempts.begin("anna", HOME, 0.0) == LOGIN.first_s
+    assert attempts.begin("anna", HOME, LOGIN.first_s) == 0
+    assert attempts.begin("anna", HOME, LOGIN.first_s) == 2 * LOGIN.first_s
 
 
 def test_a_pause_does_not_grow_by_asking_again() -> None:
     attempts = Attempts()
-    for _ in range(ACCOUNT.free + 100):
+    for _ in range(LOGIN.free + 100):
         attempts.begin("anna", HOME, 0.0)
-    assert attempts.begin("anna", HOME, 0.0) == ACCOUNT.first_s
+    assert attempts.begin("anna", HOME, 0.0) == LOGIN.first_s
 
 
 def test_pauses_have_an_end() -> None:
-    assert ACCOUNT.pause_s(10_000) == ACCOUNT.longest_s
+    assert LOGIN.pause_s(10_000) == LOGIN.longest_s
+
+
+def test_five_wrong_tries_from_elsewhere_keep_nobody_out() -> None:
+    attempts = Attempts()
+    for n in range(LOGIN.free + 30):
+        attempts.begin("anna", HOME, n * LOGIN.longest_s)
+    now_s = (LOGIN.free + 29) * LOGIN.longest_s
+    assert attempts.begin("anna", HOME, now_s) > 0
+    assert attempts.begin("anna", "192.0.2.2", now_s) == 0
+
+
+def test_the_same_login_of_another_tenant_is_not_held_back() -> None:
+    attempts = Attempts()
+    for _ in range(LOGIN.free):
+        attempts.begin("one/anna", HOME, 0.0)
+    assert attempts.begin("One/Anna", HOME, 0.0) > 0
+    assert attempts.begin("two/anna", HOME, 0.0) == 0
 
 
 def test_guessing_at_one_account_is_slow_from_many_addresses() -> None:
     attempts = Attempts()
-    waits = [attempts.begin("anna", f"192.0.2.{n}", 0.0) for n in range(ACCOUNT.free + 1)]
-    assert waits == [0.0] * ACCOUNT.free + [ACCOUNT.first_s]
+    waits = [attempts.begin("anna", f"192.0.2.{n}", 0.0) for n in range(ANYWHERE.free + 1)]
+    assert waits == [0.0] * ANYWHERE.free + [ANYWHERE.first_s]
     assert attempts.begin("berta", "192.0.2.1", 0.0) == 0
+    # For a whole day, every second from another address: a hundred an hour at most, and who owns it waits a minute.
+    let_in = sum(attempts.begin("anna", f"2001:db8:{n // 60000}:{n % 60000}::", float(n)) == 0 for n in range(86_400))
+    assert let_in <= 86_400 / ANYWHERE.forgiven_s + 1
+    assert attempts.begin("anna", HOME, 86_400.0) <= ANYWHERE.longest_s
 
 
 def test_guessing_at_many_accounts_is_slow_from_one_address() -> None:
@@ -58,7 +79,7 @@ def test_an_address_is_what_one_subscriber_has(one: str, other: str, same: bool)
     assert (attempts.begin("anna", other, 0.0) > 0) is same
 
 
-def test_success_frees_the_account_but_no_more_of_the_address_than_its_own_attempt() -> None:
+def test_success_frees_the_login_but_no_more_of_the_address_than_its_own_attempt() -> None:
     attempts = Attempts()
     for n in range(ADDRESS.free - 1):
         attempts.begin(f"user{n}", HOME, 0.0)
@@ -70,14 +91,14 @@ def test_success_frees_the_account_but_no_more_of_the_address_than_its_own_attem
 
 def test_letter_case_makes_no_other_account() -> None:
     attempts = Attempts()
-    for _ in range(ACCOUNT.free):
+    for _ in range(LOGIN.free):
         attempts.begin("anna", HOME, 0.0)
     assert attempts.begin("ANNA", HOME, 0.0) > 0
 
 
 def test_failures_are_forgotten() -> None:
     attempts = Attempts()
-    for _ in range(ACCOUNT.free):
+    for _ in range(LOGIN.free):
         attempts.begin("anna", HOME, 0.0)
     assert attempts.begin("anna", HOME, FORGET_AFTER_S) == 0
     assert attempts.begin("anna", HOME, FORGET_AFTER_S) == 0

@@ -3,7 +3,7 @@
 import pytest
 from quart_trio import QuartTrio
 
-from portal.limits import ACCOUNT
+from portal.limits import LOGIN
 from schema import people
 from tests.portal.visitor import PASSWORD, Visitor, add_account
 
@@ -121,11 +121,11 @@ async def test_who_is_in_already_is_not_asked_again(visitor: Visitor) -> None:
 
 async def test_who_guesses_is_told_when_to_come_back(visitor: Visitor) -> None:
     await add_account("anna")
-    for _ in range(ACCOUNT.free):
+    for _ in range(LOGIN.free):
         assert (await visitor.sign_in("anna", "wrong password")).status_code == 401
     answer = await visitor.sign_in("anna")
     assert answer.status_code == 429
-    assert 1 <= int(answer.headers["Retry-After"]) <= ACCOUNT.first_s
+    assert 1 <= int(answer.headers["Retry-After"]) <= LOGIN.first_s
     assert "Too many attempts. Please try again in" in await text(answer)
 
 
