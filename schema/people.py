@@ -8,17 +8,30 @@ Not here: how a password is hashed, what a role may do.
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Final
 from uuid import UUID
 
 from schema.clerk import default_tenant
-from schema.database import transaction, unit
+from schema.database import is_sqlite, rows, transaction, unit
 from schema.models import Account as AccountRow
 from schema.models import ApiToken, Management, Phone, Team, Tenant, WebSession
+from schema.records import clean
 from schema.values import Account, Role
 
+# Any number: the lock that keeps two from making the same tenant or group, written differently.
+_LOCK: Final = 0x50454F50
 
-class Taken(Exception):
-    """The tenant has this login, or this line, already. Its text is a sentence for users."""
+
+class NotAdded(Exception):
+    """Nothing was added. Its text is a sentence for users."""
+
+
+class Taken(NotAdded):
+    """The tenant has this login, or this line, already."""
+
+
+class Unclear(NotAdded):
+    """Whom a supervisor is to manage is neither a group nor a login of the tenant, or both."""
 
 
 @unit
@@ -34,14 +47,16 @@ async def add_user(
     group: str | None = None,
     manages: Sequence[str] = (),
 ) -> Account:
-    """Adds a user, and the tenant and the groups that are named and not there yet.
+    """Adds a user, and the tenant and the group that are named and not there yet; letter case makes no other one.
 
     `tenant`: by name; None is the default one. `phones`: the lines that are his. `group`: whose member he is.
-    `manages`: the groups whose calls he may see as a supervisor.
+    `manages`: the groups and the logins, of this tenant, whose calls he may see as a supervisor.
 
-    Errors: Taken, and nothing was added.
+    Errors: Taken, Unclear, and nothing was added.
     """
     async with transaction():
+        if not is_sqlite():
+            await rows("SELECT pg_advisory_xact_lock($1)", _LOCK)
         owner = await Tenant.get(id=await default_tenant()) if tenant is None else await _tenant(tenant)
         key = login.casefold()
         if await AccountRow.exists(tenant_id=owner.id, login_key=key):
@@ -63,14 +78,25 @@ async def add_user(
             if await Phone.exists(tenant_id=owner.id, line=line):
                 raise Taken(f"The phone {line} belongs to another user of {owner.name}. Nothing was added.")
             await Phone.create(tenant=owner, account=row, line=line)
-        for managed in dict.fromkeys(manages):
-            await Management.create(tenant=owner, manager=row, team=await _team(owner, managed))
+        managed = [await _managed(owner, one) for one in manages]
+        for each in {one.id: one for one in managed}.values():
+            team, account = (each, None) if isinstance(each, Team) else (None, each)
+            await Management.create(tenant=owner, manager=row, team=team, account=account)
     return _account(row)
+
+
+@unit
+async def are_there(tenant: str | None, group: str) -> bool:
+    """Whether there is a tenant of this name (None: the default one), and in it a group of this one."""
+    owner = await Tenant.get(id=await default_tenant()) if tenant is None else await _tenant_named(tenant)
+    return owner is not None and await _team_named(owner, group) is not None
 
 
 @unit
 async def accounts_by_login(login: str) -> list[Account]:
     """The users with this login, one a tenant at most."""
+    if clean(login) != login:
+        return []  # no database would take it
     found = AccountRow.filter(login_key=login.casefold()).select_related("tenant").order_by("tenant__name")
     return [_account(row) for row in await found]
 
@@ -100,8 +126,8 @@ async def open_session(user_id: UUID, id_hash: bytes, expires_at: datetime, addr
             account=owner,
             created_at=now,
             expires_at=expires_at,
-            address=address,
-            user_agent=user_agent,
+            address=clean(address),
+            user_agent=clean(user_agent),
         )
 
 
@@ -143,12 +169,32 @@ async def account_of_token(token_hash: bytes) -> Account | None:
 
 
 async def _tenant(name: str) -> Tenant:
-    found, _ = await Tenant.get_or_create(name=name, defaults={"created_at": datetime.now(UTC)})
-    return found
+    return await _tenant_named(name) or await Tenant.create(name=name, created_at=datetime.now(UTC))
 
 
 async def _team(tenant: Tenant, name: str) -> Team:
-    found, _ = await Team.get_or_create(tenant=tenant, name=name)
+    return await _team_named(tenant, name) or await Team.create(tenant=tenant, name=name)
+
+
+async def _tenant_named(name: str) -> Tenant | None:
+    # Compared here: each database has a lower case of its own.
+    return next((one for one in await Tenant.all() if one.name.casefold() == name.casefold()), None)
+
+
+async def _team_named(tenant: Tenant, name: str) -> Team | None:
+    teams = await Team.filter(tenant_id=tenant.id)
+    return next((one for one in teams if one.name.casefold() == name.casefold()), None)
+
+
+async def _managed(tenant: Tenant, name: str) -> Team | AccountRow:
+    """The group or the user of this name. Errors: Unclear."""
+    team = await _team_named(tenant, name)
+    account = await AccountRow.get_or_none(tenant_id=tenant.id, login_key=name.casefold())
+    if team is not None and account is not None:
+        raise Unclear(f"{name} is a group and a login of {tenant.name}, so it is not clear whom to manage.")
+    found = team or account
+    if found is None:
+        raise Unclear(f"There is neither a group nor a login {name} in {tenant.name}. Add who is in it first.")
     return found
 
 

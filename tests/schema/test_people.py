@@ -5,13 +5,13 @@ from hashlib import sha256
 
 import pytest
 
-from schema import people
-from schema.clerk import default_tenant, users_of_lines
+from schema import calls, people
+from schema.clerk import apply, default_tenant, users_of_lines
 from schema.columns import new_id
 from schema.database import open_database
-from schema.people import Taken
-from schema.values import Role
-from tests.schema.given import a_user
+from schema.people import Taken, Unclear
+from schema.values import Offset, PartyRecord, Role, Scope
+from tests.schema.given import a_call, a_user
 
 HASH = "$argon2id$"
 SECRET = sha256(b"secret").digest()
@@ -57,6 +57,58 @@ async def test_a_line_of_two_tenants_is_nobodys(database_url: str) -> None:
         amy = await a_user("amy", phones=["200", "201"])
         await a_user("amy", tenant="Acme", phones=["200"])
         assert await users_of_lines(["200", "201"]) == {"201": (amy.tenant_id, amy.id)}
+
+
+async def test_letter_case_makes_no_other_tenant_or_group(database_url: str) -> None:
+    async with open_database(database_url):
+        amy = await a_user("amy", tenant="DEFAULT", group="Sales")
+        assert amy.tenant_id == await default_tenant()
+        bob = await a_user("bob", tenant="Straße", group="sales")
+        cat = await a_user("cat", tenant="STRASSE", group="SALES")
+        assert bob.tenant_id == cat.tenant_id != amy.tenant_id
+        sue = await a_user("sue", Role.SUPERVISOR, tenant="straße", manages=["sALES"])
+        mine = [a_call(tenant_id=one.tenant_id, caller=PartyRecord("1", user_id=one.id)) for one in (bob, cat)]
+        await apply("one", Offset(), [], [*mine, a_call(caller=PartyRecord("1", user_id=amy.id))])
+        page = await calls.list_calls(Scope(sue.tenant_id, sue.id, "managed"), silent_nodes=())
+        assert {view.record.id for view in page.calls} == {call.id for call in mine}
+        assert [await people.are_there(*names) for names in ((None, "SALES"), ("strasse", "Sales"), ("Acme", "x"))] == [
+            True,
+            True,
+            False,
+        ]
+
+
+async def test_a_supervisor_manages_a_user_by_his_login_and_sees_his_calls_alone(database_url: str) -> None:
+    async with open_database(database_url):
+        amy, bob = await a_user("amy"), await a_user("bob")
+        await a_user("eve", tenant="Acme")
+        sue = await a_user("sue", Role.SUPERVISOR, manages=["AMY", "amy"])
+        mine, his = (a_call(callee=PartyRecord("1", user_id=one.id)) for one in (amy, bob))
+        await apply("one", Offset(), [], [mine, his, a_call()])
+        scope = Scope(sue.tenant_id, sue.id, "managed")
+        page = await calls.list_calls(scope, silent_nodes=())
+        assert [view.record.id for view in page.calls] == [mine.id]
+        assert await calls.get_call(scope, his.id, silent_nodes=()) is None
+
+
+async def test_whom_to_manage_must_be_a_group_or_a_login_of_the_tenant_and_not_both(database_url: str) -> None:
+    async with open_database(database_url):
+        await a_user("sales", group="Sales")
+        await a_user("eve", tenant="Acme", group="Support")
+        for name, sentence in (("Sails", "neither"), ("eve", "neither"), ("support", "neither"), ("sales", "a login")):
+            with pytest.raises(Unclear, match=sentence):
+                await a_user("sue", Role.SUPERVISOR, manages=[name])
+        assert await people.accounts_by_login("sue") == []
+        assert not await people.are_there(None, "Sails")
+
+
+async def test_a_login_that_no_database_takes_is_nobodys(database_url: str) -> None:
+    async with open_database(database_url):
+        amy = await a_user("amy")
+        for login in ("amy\0", "\0", "am\ud800y", "\udcff", "a\x01", "a" * 100_000):
+            assert await people.accounts_by_login(login) == []
+        await people.open_session(amy.id, SECRET, soon(), "192.0.2.1\0", "\0\ud800")
+        assert await people.session(SECRET) is not None
 
 
 async def test_a_password_is_set(database_url: str) -> None:
