@@ -15,6 +15,7 @@ from portal.config import EXTENSION, Portal, PortalConfig
 from portal.gateways import Gateways
 from portal.limits import Attempts
 from portal.listening import blueprint as listening
+from portal.memory import Memory
 from portal.pages.call import blueprint as calls
 from portal.passwords import Passwords
 from portal.static import StaticFiles
@@ -45,7 +46,7 @@ def create_app(config: PortalConfig, gateways: Gateways) -> QuartTrio:
     """
     # Quart's own static route would read from the disk, uncompressed.
     app = _App("portal", static_folder=None)
-    app.extensions[EXTENSION] = Portal(config, gateways, Passwords(), Attempts())
+    app.extensions[EXTENSION] = Portal(config, gateways, Passwords(), Attempts(), Memory())
     app.config.update(
         MAX_CONTENT_LENGTH=MOST_BODY_BYTES,
         BODY_TIMEOUT=BODY_WITHIN_S,

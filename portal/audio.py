@@ -30,11 +30,10 @@ from archive.encode import AudioFormat
 from archive.peaks import Peaks
 from archive.shelf import NotOnShelf, Shelf, StoredFile
 from archive.transcode import NoRoom, TranscodeFailed, Transcoder
-from portal import gate, ranges
+from portal import ranges
 from portal.config import portal
-from portal.errors import Problem, not_found
-from portal.pages.calls import silent_nodes
-from schema import calls
+from portal.errors import Problem
+from portal.finding import find_call
 from schema.values import CallRecord, CallStage, CallView, PartyRecord, RecordingRecord
 
 log = structlog.get_logger()
@@ -96,14 +95,6 @@ async def peaks(call_id: UUID) -> Response:
     except NotOnShelf as error:
         raise _missing(call_id, error) from error
     return TrioResponse(msgspec.json.encode(_drawn(found, recording.duration_s)), 200, headers, "application/json")
-
-
-async def find_call(call_id: UUID) -> CallView:
-    """A call of whoever asks. Raises `Problem` (404) where there is none that he may see."""
-    found = await calls.get_call(gate.scope(), call_id, silent_nodes=await silent_nodes())
-    if found is None:
-        raise not_found()
-    return found
 
 
 def wanted_format() -> AudioFormat | None:

@@ -13,6 +13,7 @@ from quart import current_app
 if TYPE_CHECKING:
     from portal.gateways import Gateways
     from portal.limits import Attempts
+    from portal.memory import Memory
     from portal.passwords import Passwords
 
 EXTENSION: Final = "earshot"
@@ -51,6 +52,7 @@ class Portal:
     gateways: "Gateways"
     passwords: "Passwords"
     attempts: "Attempts"
+    memory: "Memory"
 
 
 def portal() -> Portal:

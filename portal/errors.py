@@ -122,7 +122,7 @@ async def _database(error: DatabaseError) -> Response:
             "Calls are recorded all the same, and nothing of them is lost. They appear here once the database is back."
         )
     log.warning("database_unavailable", reason=str(error))
-    return await answer(Problem(503, title, detail, headers=again))
+    return await answer(Problem(503, title, detail, headers=again, more={"part": "database"}))
 
 
 async def _unforeseen(error: Exception) -> Response:

@@ -22,6 +22,7 @@ from quart import Quart, Response, g, redirect, request, websocket
 from quart_babel import gettext
 
 from portal import sessions
+from portal.config import portal
 from portal.errors import API, Problem, answer, by_script, forbidden
 from portal.proxy import at_hand, origins
 from schema import people
@@ -125,6 +126,11 @@ def may(permission: Permission) -> bool:
     return asking is not None and permission in ROLES[asking.role].permissions
 
 
+def by_token() -> bool:
+    """Whether the current request or websocket came with an API token, which then counts and no cookie does."""
+    return _token() is not None
+
+
 async def still_admitted() -> bool:
     """Whether who opened the current websocket may still have it: sessions end, tokens are withdrawn."""
     now = await _identify()
@@ -140,7 +146,7 @@ async def _admit_request() -> Any:
     if asking is None:
         return await _sign_in_first()
     g.account = asking
-    if _token() is None:
+    if not by_token():
         if request.method in sessions.UNSAFE and not await sessions.csrf_token_matches():
             return await answer(
                 Problem(
@@ -160,7 +166,7 @@ async def _admit_websocket() -> Any:
     need = _need()
     if need is None or need is Open.PUBLIC:
         return None
-    if _token() is None and websocket.headers.get("Origin") not in origins():
+    if not by_token() and websocket.headers.get("Origin") not in origins():
         return await _close(CLOSED_NOT_PERMITTED, "This page belongs to another site.")
     asking = await _identify()
     if asking is None:
@@ -196,7 +202,8 @@ async def _identify() -> Account | None:
     token = _token()
     if token is None:
         return await sessions.current()
-    found = await people.account_of_token(hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest())
+    key = hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
+    found = await portal().memory.tokens.ask(key, lambda: people.account_of_token(key))
     return found if found is not None and found.may_sign_in else None
 
 

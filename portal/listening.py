@@ -26,13 +26,12 @@ from quart_babel import gettext
 from live.client import GatewayError, NoSuchCall
 from portal import gate
 from portal.config import portal
+from portal.finding import RUNNING, look_for_running
 from portal.gate import CLOSED_SIGN_IN
-from portal.gateways import Gateways, Levels
-from portal.pages.calls import silent_nodes
+from portal.gateways import Levels
 from portal.relay import CALL_ENDED, NO_ANSWER, NO_SUCH_CALL, Listener
-from schema import calls
 from schema.database import DatabaseError
-from schema.values import CallStage, CallView
+from schema.values import CallView
 
 blueprint = Blueprint("listening", __name__)
 
@@ -57,19 +56,19 @@ async def listen(call_id: UUID) -> None:
     """One listener of one call."""
     await websocket.accept()
     try:
-        call = await _find(call_id)
+        call = await look_for_running(call_id)
     except DatabaseError:
         await websocket.close(TRY_LATER)
         return
     if call is None:
         await _refuse(NO_SUCH_CALL, gettext("No such call"), gettext("There is no such call, or none you may see."))
         return
-    if call.stage not in (CallStage.ACTIVE, CallStage.UNREACHABLE):
+    if call.stage not in RUNNING:
         await _refuse(CALL_ENDED, gettext("Call ended"), gettext("This call has ended: there is nothing to listen to."))
         return
     try:
-        async with _gateways().listen(call) as listener:
-            await _guarded(lambda: _pass_on(listener), lambda: _find(call_id))
+        async with portal().gateways.listen(call) as listener:
+            await _guarded(lambda: _pass_on(listener), lambda: look_for_running(call_id))
     except* NoSuchCall:
         await _refuse(CALL_ENDED, gettext("Call ended"), gettext("This call has ended: there is nothing to listen to."))
     except* GatewayError:
@@ -90,7 +89,7 @@ async def levels() -> None:
             if asked is None:
                 await websocket.close(NOT_UNDERSTOOD)
                 return
-            found = [await _find(call_id) for call_id in asked]
+            found = [await look_for_running(call_id) for call_id in asked]
             wanted.clear()
             wanted.update((call.record.id, call) for call in found if call is not None)
             changed.set()
@@ -100,7 +99,7 @@ async def levels() -> None:
         while True:
             await changed.wait()
             changed = trio.Event()
-            async with _gateways().watch(wanted.values()) as look:
+            async with portal().gateways.watch(wanted.values()) as look:
                 await _send_levels(list(wanted), look, changed)
 
     async def both() -> None:
@@ -176,10 +175,6 @@ async def _refuse(code: int, title: str, detail: str) -> None:
     await websocket.close(code)
 
 
-async def _find(call_id: UUID) -> CallView | None:
-    return await calls.get_call(gate.scope(), call_id, silent_nodes=await silent_nodes())
-
-
 def _wanted(text: str | bytes) -> list[UUID] | None:
     """The calls that a page asks for; None for what makes no sense."""
     try:
@@ -202,9 +197,3 @@ def _lost() -> str:
         "The recorder of this call cannot be reached now. What it recorded so far is kept; "
         "you will hear the call again as soon as it answers."
     )
-
-
-def _gateways() -> Gateways:
-    found = portal().gateways
-    assert isinstance(found, Gateways)  # noqa: S101 (for the type checker: `create_app` was given them)
-    return found

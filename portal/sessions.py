@@ -84,6 +84,7 @@ async def end() -> None:
     number = session.get(NUMBER)
     session.clear()
     if number is not None:
+        portal().memory.sessions.end(_hash(number))
         await people.close_session(_hash(number))
 
 
@@ -92,8 +93,9 @@ async def current() -> Account | None:
     number = session.get(NUMBER)
     if number is None:
         return None
-    found = await people.session(_hash(number))
-    if found is None or not found[0].may_sign_in:
+    key = _hash(number)
+    found = await portal().memory.sessions.ask(key, lambda: people.session(key))
+    if found is None or not found[0].may_sign_in or found[1] <= datetime.now(UTC):
         session.pop(NUMBER)
         return None
     return found[0]

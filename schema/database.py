@@ -1,8 +1,9 @@
 """The bridge: the only module that knows that the ORM runs on an asyncio loop in a thread of its own.
 
-A function marked `@unit` or `@reading` is one unit of work: plain Tortoise inside, awaited from trio outside; units may
-call units. A unit runs to its end, even when whoever awaits it is cancelled: a transaction that is cut short leaks its
-connection or its lock, and after some of these nothing goes on. The answer of a `@reading` may be abandoned.
+A function marked `@unit`, `@reading` or `@lookup` is one unit of work: plain Tortoise inside, awaited from trio
+outside; units may call units. A unit runs to its end, even when whoever awaits it is cancelled: a transaction that is
+cut short leaks its connection or its lock, and after some of these nothing goes on. The answer of a `@reading` or a
+`@lookup` may be abandoned.
 
 A database that is away is no reason to fail at the start: units raise `DatabaseAway`, and work once it is back.
 
@@ -31,6 +32,7 @@ __all__ = [
     "DatabaseError",
     "QueryTooSlow",
     "SchemaOutdated",
+    "lookup",
     "migrate",
     "open_database",
     "reading",
@@ -49,6 +51,8 @@ _SILENCE_S: Final = 10.0
 # There is one loop thread and pages are short: more connections would not make it faster.
 _READING_CONNECTIONS: Final = 5
 _WRITING_CONNECTIONS: Final = 3
+# So many wait only for a database that is silent, and who waits with them has nothing of it.
+_MOST_WAITING: Final = 200
 
 _current: Final[contextvars.ContextVar["Database"]] = contextvars.ContextVar("database")
 
@@ -135,9 +139,15 @@ class Database:
         *,
         prepared: bool = True,
         interest: sqlite.Interest | None = None,
+        apart: bool = False,
     ) -> Answer:
-        """Runs a coroutine function to its end in the loop's thread. With an `interest`, the caller may leave."""
+        """Runs a coroutine function to its end in the loop's thread. With an `interest`, the caller may leave.
+
+        `apart`: on the connections for reading, where a query that nobody waits for any more is stopped.
+        """
         await trio.lowlevel.checkpoint_if_cancelled()
+        if interest is not None and self._open >= _MOST_WAITING:
+            raise DatabaseAway("too much waits for it")
         token, task = trio.lowlevel.current_trio_token(), trio.lowlevel.current_task()
         context = contextvars.copy_context()
         context.run(_current_context.set, self._tortoise)
@@ -157,7 +167,7 @@ class Database:
             token.run_sync_soon(deliver)
 
         def start() -> None:  # in the loop's thread
-            work = self._work(function, prepared, interest)
+            work = self._work(function, prepared, interest if apart else None)
             self._loop.create_task(work, context=context).add_done_callback(done)
 
         def abort(_: object) -> trio.lowlevel.Abort:
@@ -222,6 +232,24 @@ def reading(function: Callable[Asked, Coroutine[Any, Any, Answer]]) -> Callable[
     """Marks a unit that only reads, maybe for long: on connections of its own, so that no writer waits for it.
 
     Errors of each: DatabaseAway, SchemaOutdated, QueryTooSlow.
+    """
+
+    @functools.wraps(function)
+    async def call(*args: Asked.args, **kwargs: Asked.kwargs) -> Answer:
+        database = _current.get()
+        if threading.current_thread() is database._thread:
+            return await function(*args, **kwargs)
+        return await database._call(
+            functools.partial(function, *args, **kwargs), interest=sqlite.Interest(), apart=True
+        )
+
+    return call
+
+
+def lookup(function: Callable[Asked, Coroutine[Any, Any, Answer]]) -> Callable[Asked, Coroutine[Any, Any, Answer]]:
+    """Marks a unit that only reads, and only a row or a few: no long reading is in front of it, and one may leave.
+
+    Errors of each: DatabaseAway, SchemaOutdated.
     """
 
     @functools.wraps(function)

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from schema.columns import as_moment
-from schema.database import rows, unit
+from schema.database import lookup, rows, unit
 from schema.values import NodeRecord
 
 
@@ -26,20 +26,20 @@ async def heartbeat(node: NodeRecord) -> None:
     )
 
 
-@unit
+@lookup
 async def nodes() -> list[NodeRecord]:
     """All nodes by name."""
     return [_node(row) for row in await rows("SELECT * FROM node ORDER BY name")]
 
 
-@unit
+@lookup
 async def node_of(name: str) -> NodeRecord | None:
     """A node by its name; None where nothing was ever heard of it."""
     found = await rows("SELECT * FROM node WHERE name = $1", name)
     return _node(found[0]) if found else None
 
 
-@unit
+@lookup
 async def silent_nodes(now: datetime, after_s: float) -> frozenset[str]:
     """The nodes of which nothing was heard for `after_s`, and those with running calls of which nothing ever was."""
     found = await rows(

@@ -12,7 +12,7 @@ from typing import Final
 from uuid import UUID
 
 from schema.clerk import default_tenant
-from schema.database import is_sqlite, rows, transaction, unit
+from schema.database import is_sqlite, lookup, rows, transaction, unit
 from schema.models import Account as AccountRow
 from schema.models import ApiToken, Management, Phone, Team, Tenant, WebSession
 from schema.records import clean
@@ -101,7 +101,7 @@ async def accounts_by_login(login: str) -> list[Account]:
     return [_account(row) for row in await found]
 
 
-@unit
+@lookup
 async def account(user_id: UUID) -> Account | None:
     row = await AccountRow.get_or_none(id=user_id).select_related("tenant")
     return None if row is None else _account(row)
@@ -131,7 +131,7 @@ async def open_session(user_id: UUID, id_hash: bytes, expires_at: datetime, addr
         )
 
 
-@unit
+@lookup
 async def session(id_hash: bytes) -> tuple[Account, datetime] | None:
     """Whose session it is, and when it ends. None: there is none, it is over, or its user may not sign in any more."""
     found = WebSession.get_or_none(id_hash=id_hash.hex()).select_related("account__tenant")
@@ -161,7 +161,7 @@ async def add_token(user_id: UUID, token_hash: bytes, name: str) -> None:
     )
 
 
-@unit
+@lookup
 async def account_of_token(token_hash: bytes) -> Account | None:
     """Whose token it is. None: nobody's, or its user may not sign in."""
     row = await ApiToken.get_or_none(token_hash=token_hash.hex()).select_related("account__tenant")

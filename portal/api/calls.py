@@ -5,7 +5,7 @@ Parameters that are not known are refused: a list that ignores a misspelt filter
 Not here: what goes in and out (`models.py`), its description (`openapi.py`).
 """
 
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
@@ -15,32 +15,21 @@ from quart_babel import gettext
 from quart_trio.wrappers import TrioResponse
 
 from live.errors import GatewayError, NoSuchCall, Refused
-from live.messages import Answer
 from portal import gate
 from portal.api.models import DEFAULT_LIMIT, MOST_CALLS, CallList, RecordingChange, RecordingState, call_of
 from portal.api.openapi import document
-from portal.audio import find_call, send, wanted_format
+from portal.audio import send, wanted_format
 from portal.config import portal
 from portal.errors import Problem
-from portal.pages.calls import silent_nodes
+from portal.finding import RUNNING, find_call, find_running, note_running, silent_nodes
 from schema import calls
-from schema.values import CallStage, CallView
+from schema.values import CallStage
 
 JSON: Final = "application/json"
 # Finding the recorder and its answer together: who pressed a button waits no longer.
 ANSWER_S: Final = 2.0
 CALL_ENDED: Final = "urn:earshot:problem:call-ended"
 REFUSED: Final = "urn:earshot:problem:refused"
-
-
-class Recorders(Protocol):
-    """The engines, as far as the API commands them; errors are `GatewayError`s."""
-
-    async def pause(self, call: CallView, who: str, sign: str) -> Answer:
-        """Keep nothing from here on. `sign`: by which way the request came."""
-
-    async def resume(self, call: CallView, who: str, sign: str) -> Answer:
-        """End that pause."""
 
 
 blueprint = Blueprint("api", __name__, url_prefix="/api/v1")
@@ -65,6 +54,7 @@ async def list_calls() -> Response:
         )
     except ValueError as error:
         raise _not_understood(gettext("The cursor must be `next` of the page before.")) from error
+    note_running(page.calls)
     return _json(CallList(tuple(call_of(view) for view in page.calls), page.next))
 
 
@@ -85,15 +75,15 @@ async def audio(call_id: UUID) -> Response:
 async def change_recording(call_id: UUID) -> Response:
     _parameters()
     change = await _change()
-    view = await find_call(call_id)
+    view = await find_running(call_id)
     # One whose engine was not heard of for a while may run all the same: the engine knows.
-    if view.stage not in {CallStage.ACTIVE, CallStage.UNREACHABLE}:
+    if view.stage not in RUNNING:
         raise _ended()
-    recorders = cast(Recorders, portal().gateways)
-    act = recorders.pause if change.state == "paused" else recorders.resume
+    gateways = portal().gateways
+    act = gateways.pause if change.state == "paused" else gateways.resume
     try:
         with trio.fail_after(ANSWER_S):
-            done = await act(view, gate.account().login, "api" if "Authorization" in request.headers else "portal")
+            done = await act(view, gate.account().login, "api" if gate.by_token() else "portal")
     except Refused as refusal:
         raise Problem(409, gettext("Not possible now"), str(refusal), kind=REFUSED) from refusal
     except NoSuchCall as error:

@@ -10,7 +10,7 @@ from quart import render_template
 from quart_babel import gettext
 
 from portal import gate
-from portal.audio import find_call
+from portal.finding import find_running
 from portal.gate import Permission
 from portal.pages import presentation, texts
 from portal.pages.calls import blueprint
@@ -25,7 +25,7 @@ FORMATS: Final = (("opus", "Opus"), ("mp3", "MP3"), ("wav", "WAV"), ("flac", "FL
 @blueprint.get("/calls/<uuid:call_id>")
 async def show(call_id: UUID) -> str:
     """The page."""
-    call = await find_call(call_id)
+    call = await find_running(call_id)
     record, words = call.record, texts.of_call()
     pause = presentation.open_pause(record)
     return await render_template(

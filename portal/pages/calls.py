@@ -8,7 +8,7 @@ Not here: what a row says (`presentation.py`), who may see which call (the queri
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final, Literal
 from uuid import UUID
 
@@ -17,6 +17,7 @@ from quart import Blueprint, abort, render_template, request, url_for
 from portal import gate
 from portal.config import portal
 from portal.errors import by_script
+from portal.finding import note_running, silent_nodes
 from portal.pages import presentation, texts
 from schema import calls
 from schema.values import CallRecord, CallStage, CallView, Role
@@ -26,8 +27,6 @@ ROWS: Final = 20
 COUNT_TO: Final = 1000
 # An address stays short enough for every proxy; who goes further back has the browser's own way.
 MOST_CURSORS: Final = 30
-# A node says every five seconds that it lives.
-SILENT_AFTER_S: Final = 20.0
 ANY_ADDRESS: Final = ("0.0.0.0", "::")  # noqa: S104 (compared, not bound)
 SIP_PORT: Final = 5060
 
@@ -52,11 +51,6 @@ class Row:
     duration: str
 
 
-async def silent_nodes() -> frozenset[str]:
-    """The nodes of which nothing was heard lately."""
-    return await calls.silent_nodes(datetime.now(UTC), SILENT_AFTER_S)
-
-
 @blueprint.get("/calls")
 async def index() -> str:
     """The list, or for scripts its table."""
@@ -73,6 +67,7 @@ async def index() -> str:
         )
     except ValueError:
         abort(404)
+    note_running(page.calls)
     total = await calls.count_calls(scope, stages=stages, silent_nodes=silent, cap=COUNT_TO)
     return await render_template(
         "calls/table.html" if by_script() else "calls/list.html",
