@@ -46,6 +46,8 @@ class Remembered(Generic[Key, Value]):
 
         Errors: `DatabaseError`, where it does not answer and nothing is remembered.
         """
+        if key in self._ended:
+            return None
         known = self._recall(key)
         if known is None or trio.current_time() >= self._silent_until_s:
             try:
@@ -60,7 +62,7 @@ class Remembered(Generic[Key, Value]):
                     raise
             else:
                 self.note(key, known)
-        return None if key in self._ended else known
+        return None if key in self._ended else known  # it may have ended meanwhile
 
     def note(self, key: Key, answer: Value | None) -> None:
         """The database has just answered this; None: there is nothing."""

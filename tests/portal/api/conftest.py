@@ -26,6 +26,9 @@ from schema import clerk, people
 from schema.database import Database
 from schema.values import Account, CallRecord, CallView, Event, NodeRecord, Offset, PartyRecord, RecordingRecord, Role
 from tests.archive.calls import PRIVATE_KEY, two_tones
+from tests.databases import postgres
+
+__all__ = ["postgres"]
 
 NODE = "node-1"
 START = datetime(2026, 3, 5, 14, 3, 22, 120_000, UTC)
