@@ -1,10 +1,13 @@
 """The mailbox of an actor: letters in order, each answered once.
 
+A letter may say until when somebody waits for its answer; one that comes up later is not carried out.
+
 `post` is for callers that may not wait (the switchboard: the order of arrival is the order of handling); `ask` for
 those that can. What an actor was doing when it failed is answered with the failure; letters behind it wait for the
 restarted run. A closed mailbox answers everything at once.
 """
 
+import math
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,10 +28,11 @@ class Unanswered(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Letter(Generic[C, A]):
-    """What is asked, and what to do with the answer (or with an `Unanswered`)."""
+    """What is asked, and what to do with the answer (or with an `Unanswered`). `until_s`: trio's clock."""
 
     content: C
     then: Callable[[A | Unanswered], None]
+    until_s: float
 
 
 class Mailbox(Generic[C, A]):
@@ -41,17 +45,24 @@ class Mailbox(Generic[C, A]):
         self._arrived: trio.lowlevel.ParkingLot = trio.lowlevel.ParkingLot()
         self._closed = False
 
-    def post(self, content: C, then: Callable[[A | Unanswered], None], *, urgent: bool = False) -> None:
+    def post(
+        self,
+        content: C,
+        then: Callable[[A | Unanswered], None],
+        *,
+        urgent: bool = False,
+        until_s: float = math.inf,
+    ) -> None:
         """Put a letter in without waiting. `then` is called once, maybe before this returns.
 
-        An urgent one (the end of a call) is taken however many wait.
+        An urgent one (the end of a call) is taken however many wait. Nobody waits for the answer after `until_s`.
         """
         if self._closed:
             then(Unanswered("The call has ended."))
         elif len(self._waiting) >= MOST_WAITING and not urgent:
             then(Unanswered(f"{MOST_WAITING} requests are waiting for this call already."))
         else:
-            self._waiting.append(Letter(content, then))
+            self._waiting.append(Letter(content, then, until_s))
             self._arrived.unpark()
 
     async def ask(self, content: C) -> A:
@@ -79,8 +90,12 @@ class Mailbox(Generic[C, A]):
     async def take(self) -> Letter[C, A] | None:
         """The next letter, or None once the mailbox is closed."""
         await trio.lowlevel.checkpoint()
-        while not self._waiting:
-            if self._closed:
-                return None
-            await self._arrived.park()
-        return self._waiting.popleft()
+        while True:
+            while not self._waiting:
+                if self._closed:
+                    return None
+                await self._arrived.park()
+            letter = self._waiting.popleft()
+            if trio.current_time() <= letter.until_s:
+                return letter
+            letter.then(Unanswered("It came up too late: nobody waits for the answer any more, and nothing was done."))

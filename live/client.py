@@ -12,10 +12,10 @@ Not here: when to connect again (`portal/gateways.py`), samples, browsers.
 """
 
 import math
+import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
 from itertools import count
 from typing import Final
 from uuid import UUID
@@ -27,7 +27,7 @@ from trio_websocket import ConnectionClosed, ConnectionRejected, WebSocketConnec
 from live import messages
 from live.errors import GatewayError, NoSuchCall, Refused, Unanswered, Unreachable
 from live.line import NodeAddress, connect, open_websocket
-from live.messages import Answer, Calls, Dropped, Levels, Status, Visit, unpack_batch
+from live.messages import Answer, Calls, Clock, Dropped, Levels, Status, Visit, unpack_batch
 
 __all__ = [
     "Feed",
@@ -48,6 +48,10 @@ log = structlog.get_logger()
 ANSWER_S: Final = 2.0
 # An engine that stands still, or whose machine vanished, is noticed after at most twice this.
 PING_EVERY_S: Final = 5.0
+# What two machines' clocks may part between two words of the engine about its own: 200 ppm of 5 s.
+DRIFT_NS: Final = 1_000_000
+# Calls in one request for levels: 20 kB.
+MOST_AT_ONCE: Final = 500
 # What a listener may leave unread: seconds of batches. Beyond it loses, and is told.
 MOST_UNREAD: Final = 100
 
@@ -75,21 +79,19 @@ class Feed:
 
     async def __anext__(self) -> Status | Dropped | Heard:
         try:
-            return await self._receive.receive()
+            what = await self._receive.receive()
         except trio.EndOfChannel:
             if self._broken:
                 raise Unreachable(self._broken) from None
             raise StopAsyncIteration from None
+        with suppress(trio.WouldBlock, trio.BrokenResourceError, trio.ClosedResourceError):
+            self._catch_up()  # there is room now, and maybe nothing comes any more
+        return what
 
     def put(self, what: Status | Dropped | Heard) -> None:
         """Add something; packets that nobody reads are lost and counted, words are kept."""
         try:
-            while self._unsaid:
-                self._say(self._unsaid[0])
-                self._unsaid.pop(0)
-            if self._lost:
-                self._send.send_nowait(Dropped(call=self._call_id, packets=self._lost))
-                self._lost = 0
+            self._catch_up()
             self._say(what)
         except trio.WouldBlock:
             if isinstance(what, Status):
@@ -100,6 +102,14 @@ class Feed:
                 self._lost += sum(visit.rows for visit in what.visits)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             return  # it has ended, or nobody reads any more
+
+    def _catch_up(self) -> None:
+        if self._lost:
+            self._send.send_nowait(Dropped(call=self._call_id, packets=self._lost))
+            self._lost = 0
+        while self._unsaid:
+            self._say(self._unsaid[0])
+            self._unsaid.pop(0)
 
     def _say(self, what: Status | Dropped | Heard) -> None:
         self._send.send_nowait(what)
@@ -128,6 +138,9 @@ class Gateway:
         self._waiting: dict[int, Callable[[messages.AnyReply | GatewayError], None]] = {}
         self._feeds: dict[UUID, Feed] = {}
         self._requests, self._to_send = trio.open_memory_channel[str](math.inf)
+        self._watched: frozenset[UUID] = frozenset()
+        self._ahead_ns = -(2**63)  # the engine's monotonic clock to ours, at least
+        self._settled = trio.Event()
         self._ended = trio.Event()
         self._why = ""
 
@@ -140,6 +153,12 @@ class Gateway:
         """Return once the connection has ended."""
         await self._ended.wait()
 
+    async def wait_settled(self) -> None:
+        """Return once the gateway has said what time it is there. Errors: `Unreachable`."""
+        await self._settled.wait()
+        if self.lost:
+            raise Unreachable(self._why)
+
     async def calls(self) -> tuple[messages.CallLine, ...]:
         """The calls that run. Errors: `Unreachable`, `Unanswered`."""
         reply = await self._ask(messages.ListCalls(id=next(self._ids)))
@@ -147,19 +166,19 @@ class Gateway:
 
     async def pause(self, call_id: UUID, who: str, sign: str) -> Answer:
         """Keep nothing from here on. Errors: any `GatewayError`."""
-        return await self._control(messages.Pause(id=next(self._ids), call=call_id, who=who, sign=sign))
+        return await self._control(messages.Pause, call_id, who, sign)
 
     async def resume(self, call_id: UUID, who: str, sign: str) -> Answer:
         """End that pause. Errors: any `GatewayError`."""
-        return await self._control(messages.Resume(id=next(self._ids), call=call_id, who=who, sign=sign))
+        return await self._control(messages.Resume, call_id, who, sign)
 
     async def start(self, call_id: UUID, who: str, sign: str) -> Answer:
         """Record the call. Errors: any `GatewayError`."""
-        return await self._control(messages.Start(id=next(self._ids), call=call_id, who=who, sign=sign))
+        return await self._control(messages.Start, call_id, who, sign)
 
     async def stop(self, call_id: UUID, who: str, sign: str) -> Answer:
         """Record the call no longer. Errors: any `GatewayError`."""
-        return await self._control(messages.Stop(id=next(self._ids), call=call_id, who=who, sign=sign))
+        return await self._control(messages.Stop, call_id, who, sign)
 
     @asynccontextmanager
     async def listen(self, call_id: UUID) -> AsyncIterator[Feed]:
@@ -175,24 +194,28 @@ class Gateway:
             yield feed
         finally:
             feed.close()
-            if self._feeds[call_id] is feed:
+            if self._feeds.get(call_id) is feed:
                 del self._feeds[call_id]
                 self._tell(messages.Ignore(id=next(self._ids), call=call_id))
 
     def watch_levels(self, call_ids: Iterable[UUID]) -> None:
         """From now on `levels` has the levels of these calls, and of no others; it changes ten times a second."""
-        wanted = tuple(call_ids)
+        wanted = frozenset(call_ids)
+        more, less = tuple(wanted - self._watched), tuple(self._watched - wanted)
+        self._watched = wanted
         self.levels = {call_id: level for call_id, level in self.levels.items() if call_id in wanted}
-        self._tell(messages.WatchLevels(id=next(self._ids), calls=wanted))
+        for at in range(0, len(less), MOST_AT_ONCE):
+            self._tell(messages.WatchLevels(id=next(self._ids), ignore=less[at : at + MOST_AT_ONCE]))
+        for at in range(0, len(more), MOST_AT_ONCE):
+            self._tell(messages.WatchLevels(id=next(self._ids), watch=more[at : at + MOST_AT_ONCE]))
 
-    async def run(self, ready: Callable[[], None]) -> None:
+    async def run(self) -> None:
         """Read, send and ping until the connection ends. Never raises but when cancelled."""
         why = f"The connection to the recorder {self.node.name} ended."
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._send)
                 nursery.start_soon(self._ping)
-                ready()
                 await self._read()
         except* trio.TooSlowError:
             why = f"The recorder {self.node.name} stopped answering."
@@ -206,19 +229,22 @@ class Gateway:
     def _end(self, why: str) -> None:
         self._why = why
         self._ended.set()
+        self._settled.set()
         self._requests.close()
         for reply in list(self._waiting.values()):
             reply(Unanswered(why))
         for feed in self._feeds.values():
             feed.breaks(why)
 
-    async def _control(self, request: messages.Pause | messages.Resume | messages.Start | messages.Stop) -> Answer:
-        reply = await self._ask(request)
+    async def _control(self, kind: type[messages.Control], call_id: UUID, who: str, sign: str) -> Answer:
+        patience_s = min(ANSWER_S, trio.current_effective_deadline() - trio.current_time())
+        before_ns = time.monotonic_ns() + self._ahead_ns + round(patience_s * 1e9)
+        reply = await self._ask(kind(id=next(self._ids), call=call_id, who=who, sign=sign, before_ns=before_ns))
         if not isinstance(reply, Answer):
             raise Unanswered(f"The recorder {self.node.name} answered something else.")
         return reply
 
-    async def _ask(self, request: messages.AnyRequest) -> messages.AnyReply:
+    async def _ask(self, request: messages.Request) -> messages.AnyReply:
         answered = trio.Event()
         replies: list[messages.AnyReply | GatewayError] = []
 
@@ -243,7 +269,7 @@ class Gateway:
             raise _TROUBLES[replies[0].trouble](replies[0].reason)
         return replies[0]
 
-    def _tell(self, request: messages.AnyRequest) -> None:
+    def _tell(self, request: messages.Request) -> None:
         if not self.lost:
             self._requests.send_nowait(messages.encode(request))
 
@@ -272,7 +298,11 @@ class Gateway:
             if feed is not None:
                 feed.put(reply)
         elif isinstance(reply, Levels):
-            self.levels = reply.levels
+            self.levels = {call_id: level for call_id, level in reply.levels.items() if call_id in self._watched}
+        elif isinstance(reply, Clock):
+            # One that was long on its way tells too little.
+            self._ahead_ns = max(self._ahead_ns - DRIFT_NS, reply.now_ns - time.monotonic_ns())
+            self._settled.set()
         else:
             waiting = self._waiting.get(reply.id)
             if waiting is not None:
@@ -306,13 +336,20 @@ async def open_gateway(node: NodeAddress, key: bytes) -> AsyncIterator[Gateway]:
         async with _single(), trio.open_nursery() as nursery:
             socket = await open_websocket(node, key, nursery, stream)
             gateway = Gateway(node, socket)
-            running = trio.Event()
-            nursery.start_soon(partial(gateway.run, running.set))
-            await running.wait()
+            nursery.start_soon(gateway.run)
+            await _settled(gateway)
             yield gateway
             nursery.cancel_scope.cancel()
     finally:
         await trio.aclose_forcefully(stream)
+
+
+async def _settled(gateway: Gateway) -> None:
+    try:
+        with trio.fail_after(ANSWER_S):
+            await gateway.wait_settled()
+    except trio.TooSlowError as error:
+        raise Unreachable(f"The recorder {gateway.node.name} took a connection, and says nothing.") from error
 
 
 @asynccontextmanager

@@ -31,8 +31,11 @@ BACKLOG: Final = 64
 ACCEPT_AGAIN_S: Final = 0.1
 # TLS, the HTTP request and the token; a portal is there in milliseconds.
 HANDSHAKE_S: Final = 5.0
-# Portals, and whoever else found the port. Two connections a portal at most, while it changes from one to the next.
+# Portals. Two connections each at most, while one changes from one to the next.
 MOST_CONNECTIONS: Final = 64
+# Whoever found the port and has shown no token. Where more come, the one that has been at it the longest goes: portals
+# are through in milliseconds.
+MOST_STRANGERS: Final = 32
 # What the kernel may hold for a portal that does not read: so much is sent late once it reads again. A second of 50
 # calls; what waits beyond is in our hands, and dropped when it is old (`peer.py`).
 SEND_BUFFER_BYTES: Final = 512 * 1024
@@ -57,7 +60,8 @@ class Gateway:
     def __init__(self, config: GatewayConfig) -> None:
         """Errors: `Stopped`, when the port or the certificate cannot be used."""
         self._config = config
-        self._connections = 0
+        self._portals = 0
+        self._strangers: dict[trio.CancelScope, None] = {}  # the oldest first
         self._tls = _tls(config)
         host, port = config.bind
         try:
@@ -83,7 +87,8 @@ class Gateway:
 
     async def run(self, calls: Mapping[UUID, Call]) -> None:
         """Answer portals until cancelled."""
-        self._connections = 0
+        self._portals = 0
+        self._strangers = {}
         async with trio.open_nursery() as nursery:
             while True:
                 await trio.lowlevel.wait_readable(self._sock)
@@ -95,19 +100,27 @@ class Gateway:
                     log.warning("connection not accepted", reason=str(error))
                     await trio.sleep(ACCEPT_AGAIN_S)
                     continue
-                if self._connections >= MOST_CONNECTIONS:
-                    log.warning("connection refused", peer=address[0], reason="too many are open")
-                    sock.close()
-                    continue
-                nursery.start_soon(self._serve, sock, address[0], calls)
+                nursery.start_soon(self._serve, sock, address[0], calls, self._admit())
 
     def close(self) -> None:
         """Close the port."""
         self._sock.close()
 
-    async def _serve(self, sock: socket.socket, peer: str, calls: Mapping[UUID, Call]) -> None:
+    def _admit(self) -> trio.CancelScope:
+        """Patience with one more stranger."""
+        if len(self._strangers) >= MOST_STRANGERS:
+            oldest = next(iter(self._strangers))
+            oldest.cancel()
+            del self._strangers[oldest]
+            log.warning("connection cut off", reason=f"{MOST_STRANGERS} others have shown no token either")
+        patience = trio.CancelScope(deadline=trio.current_time() + HANDSHAKE_S)
+        self._strangers[patience] = None
+        return patience
+
+    async def _serve(
+        self, sock: socket.socket, peer: str, calls: Mapping[UUID, Call], patience: trio.CancelScope
+    ) -> None:
         """One connection, from its first byte to its last."""
-        self._connections += 1
         stream: trio.SocketStream | trio.SSLStream[trio.SocketStream] | None = None
         try:
             sock.setblocking(False)
@@ -115,7 +128,7 @@ class Gateway:
             stream = trio.SocketStream(trio.socket.from_stdlib_socket(sock))
             if self._tls is not None:
                 stream = trio.SSLStream(stream, self._tls, server_side=True, https_compatible=True)
-            await self._serve_stream(stream, peer, calls)
+            await self._serve_stream(stream, peer, calls, patience)
         except* (ConnectionClosed, trio.BrokenResourceError, trio.ClosedResourceError, OSError) as gone:
             log.info("portal gone", peer=peer, reason=repr(gone.exceptions[0]))
         except* trio.TooSlowError:
@@ -123,17 +136,21 @@ class Gateway:
         except* Exception:
             log.exception("connection failed", peer=peer)
         finally:
-            self._connections -= 1
+            self._strangers.pop(patience, None)
             if stream is None:
                 sock.close()
             else:
                 await trio.aclose_forcefully(stream)
 
     async def _serve_stream(
-        self, stream: trio.SocketStream | trio.SSLStream[trio.SocketStream], peer: str, calls: Mapping[UUID, Call]
+        self,
+        stream: trio.SocketStream | trio.SSLStream[trio.SocketStream],
+        peer: str,
+        calls: Mapping[UUID, Call],
+        patience: trio.CancelScope,
     ) -> None:
         async with trio.open_nursery() as nursery:
-            with trio.move_on_after(HANDSHAKE_S) as patience:
+            with patience:
                 request = await wrap_server_stream(nursery, stream, max_message_size=MOST_REQUEST_BYTES)
                 refusal = self._refusal(request)
                 if refusal is None:
@@ -143,7 +160,12 @@ class Gateway:
                     await request.reject(refusal[0], body=refusal[1].encode())
             if not patience.cancelled_caught and refusal is None:
                 log.info("portal connected", peer=peer)
-                await Peer(connection, calls).run()
+                self._strangers.pop(patience, None)
+                self._portals += 1
+                try:
+                    await Peer(connection, calls).run()
+                finally:
+                    self._portals -= 1
             nursery.cancel_scope.cancel()
 
     def _refusal(self, request: WebSocketRequest) -> tuple[int, str] | None:
@@ -157,6 +179,8 @@ class Gateway:
             check_token(self._config.key, self._config.node, token.strip(), time.time())
         except TokenRefused as error:
             return 401, f"The token was refused: {error}."
+        if self._portals >= MOST_CONNECTIONS:
+            return 503, f"{MOST_CONNECTIONS} portals are connected already."
         return None
 
 

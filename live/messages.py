@@ -1,7 +1,7 @@
 """What a portal and a gateway say to each other: JSON in text messages, packets in binary ones (docs/live.md).
 
     portal -> gateway    requests: calls, pause, resume, start, stop, listen, ignore, levels
-    gateway -> portal    one reply to each request, by its id; and, unasked, status, dropped, levels and batches
+    gateway -> portal    one reply to each request, by its id; unasked, clock, status, dropped, levels and batches
 
 A batch holds visits to the sockets of calls that are listened to, as the journal has them: row headers (ROW), then the
 packets as they came from the wire. So the engine looks into no packet, and one message carries all calls of a tick.
@@ -25,7 +25,7 @@ Trouble = Literal["refused", "no-such-call", "unanswered", "malformed"]
 
 # The path of the only resource.
 PATH: Final = "/live"
-# What a portal may say at once: levels of some hundred calls.
+# What a portal may say at once: levels of a thousand calls and more.
 MOST_REQUEST_BYTES: Final = 64 * 1024
 # What a gateway may say at once: all that may wait for a slow portal.
 MOST_BATCH_BYTES: Final = 16 * 2**20
@@ -47,27 +47,33 @@ class ListCalls(Request, frozen=True, tag="calls"):
     """Which calls run?"""
 
 
-class _Control(Request, frozen=True):
-    """`who` wants it (a login), `sign` says by which way (`portal`, `api`)."""
+class Control(Request, frozen=True):
+    """`who` wants it (a login), `sign` says by which way (`portal`, `api`).
+
+    `before_ns`, on the engine's monotonic clock: nobody waits for the answer any more. An engine that stood still does
+    nothing of what was asked before: a resumption would record what is said since somebody gave up on it, a pause
+    would silence a recording that everybody takes for running.
+    """
 
     call: UUID
     who: str
     sign: str
+    before_ns: int
 
 
-class Pause(_Control, frozen=True, tag="pause"):
+class Pause(Control, frozen=True, tag="pause"):
     """Keep nothing from here on."""
 
 
-class Resume(_Control, frozen=True, tag="resume"):
+class Resume(Control, frozen=True, tag="resume"):
     """Go on."""
 
 
-class Start(_Control, frozen=True, tag="start"):
+class Start(Control, frozen=True, tag="start"):
     """Record this call."""
 
 
-class Stop(_Control, frozen=True, tag="stop"):
+class Stop(Control, frozen=True, tag="stop"):
     """Record this call no longer."""
 
 
@@ -84,9 +90,10 @@ class Ignore(Request, frozen=True, tag="ignore"):
 
 
 class WatchLevels(Request, frozen=True, tag="levels"):
-    """Send the levels of these calls, and of no others, ten times a second."""
+    """Send the levels of these calls too, and of those no longer, ten times a second."""
 
-    calls: tuple[UUID, ...]
+    watch: tuple[UUID, ...] = ()
+    ignore: tuple[UUID, ...] = ()
 
 
 AnyRequest = ListCalls | Pause | Resume | Start | Stop | Listen | Ignore | WatchLevels
@@ -133,6 +140,12 @@ class Calls(Reply, frozen=True, tag="calls"):
     calls: tuple[CallLine, ...]
 
 
+class Clock(Reply, frozen=True, tag="clock"):
+    """The engine's monotonic clock: at first, and every few seconds."""
+
+    now_ns: int
+
+
 class Status(Reply, frozen=True, tag="status"):
     """How a call is that is listened to: at first, and after each change. `by` paused it; `end`: how it ended."""
 
@@ -158,7 +171,7 @@ class Levels(Reply, frozen=True, tag="levels"):
     levels: dict[UUID, tuple[float | None, float | None] | None]
 
 
-AnyReply = Done | Answer | Failed | Calls | Status | Dropped | Levels
+AnyReply = Done | Answer | Failed | Calls | Clock | Status | Dropped | Levels
 
 _encoder = msgspec.json.Encoder()
 _requests: msgspec.json.Decoder[AnyRequest] = msgspec.json.Decoder(AnyRequest)

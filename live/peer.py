@@ -39,6 +39,10 @@ SEND_S: Final = 5.0
 # While nothing comes (a silence that is not sent) the portal learns this often that time goes on.
 BEAT_S: Final = 0.1
 LEVELS_EVERY_S: Final = 0.1
+# While so many messages wait for a portal, it is told no levels: they would be old before they came.
+MOST_BEFORE_LEVELS: Final = 16
+# How often a portal learns what the time is here.
+CLOCK_EVERY_S: Final = 5.0
 # Requests on their way to calls. A portal asks for what people press; more means that it is out of its mind.
 MOST_REQUESTS: Final = 256
 
@@ -78,12 +82,13 @@ class Peer:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._send)
                 nursery.start_soon(self._measure)
+                nursery.start_soon(self._tell_time)
                 await self._read()
                 nursery.cancel_scope.cancel()
         finally:
             for call_id in list(self._ears):
                 self._ignore(call_id)
-            self._watch_levels(())
+            self._watch_levels((), tuple(self._meters))
 
     def say(self, message: messages.Reply) -> None:
         """Send a message as soon as what waits before it is sent."""
@@ -138,7 +143,7 @@ class Peer:
                 self._ignore(request.call)
                 self.say(messages.Done(id=request.id))
             case messages.WatchLevels():
-                self._watch_levels(request.calls)
+                self._watch_levels(request.watch, request.ignore)
                 self.say(messages.Done(id=request.id))
             case messages.Pause():
                 self._ask(request, commands.Pause("person", request.sign, request.who))
@@ -151,7 +156,7 @@ class Peer:
 
     def _ask(
         self,
-        request: messages.Pause | messages.Resume | messages.Start | messages.Stop,
+        request: messages.Control,
         command: commands.Command,
     ) -> None:
         call = self._calls.get(request.call)
@@ -161,7 +166,8 @@ class Peer:
             self._fail(request.id, "unanswered", f"{MOST_REQUESTS} requests of this portal are waiting already.")
         else:
             self._asked += 1
-            call.mailbox.post((command,), self._replier(request.id))
+            left_s = (request.before_ns - time.monotonic_ns()) / 1e9
+            call.mailbox.post((command,), self._replier(request.id), until_s=trio.current_time() + left_s)
 
     def _replier(self, request_id: int) -> Callable[[Done | Unanswered], None]:
         def reply(answer: Done | Unanswered) -> None:
@@ -206,12 +212,12 @@ class Peer:
         if ear is not None and call is not None:
             call.untap(ear)
 
-    def _watch_levels(self, wanted: tuple[UUID, ...]) -> None:
-        for call_id in self._meters.keys() - set(wanted):
-            meter, call = self._meters.pop(call_id), self._calls.get(call_id)
-            if call is not None:
+    def _watch_levels(self, watch: tuple[UUID, ...], ignore: tuple[UUID, ...]) -> None:
+        for call_id in ignore:
+            meter, call = self._meters.pop(call_id, None), self._calls.get(call_id)
+            if meter is not None and call is not None:
                 call.untap(meter)
-        for call_id in wanted:
+        for call_id in watch:
             call = self._calls.get(call_id)
             if call_id not in self._meters and call is not None and call.state is not None:
                 meter = self._meters[call_id] = Meter(call.state)
@@ -230,9 +236,15 @@ class Peer:
                 levels = {call_id: meter.read(now_ns) for call_id, meter in self._meters.items()}
                 for call_id in gone:
                     del self._meters[call_id]
-                self.say(messages.Levels(levels=levels))
+                if len(self._waiting) < MOST_BEFORE_LEVELS:
+                    self.say(messages.Levels(levels=levels))
                 due = max(due + LEVELS_EVERY_S, trio.current_time())
                 await trio.sleep_until(due)
+
+    async def _tell_time(self) -> None:
+        while True:
+            self.say(messages.Clock(now_ns=time.monotonic_ns()))
+            await trio.sleep(CLOCK_EVERY_S)
 
     async def _send(self) -> None:
         while True:

@@ -65,3 +65,16 @@ async def test_letters_wait_for_the_next_run() -> None:
         assert await mailbox.ask(3) == 30
         mailbox.close()
     assert answers == [20]
+
+
+async def test_a_letter_that_comes_up_too_late_is_not_carried_out(autojump_clock: trio.testing.MockClock) -> None:
+    mailbox: Mailbox[str, str] = Mailbox()
+    answers: list[str | Unanswered] = []
+    mailbox.post("late", answers.append, until_s=trio.current_time() + 2)
+    mailbox.post("in time", answers.append, until_s=trio.current_time() + 4)
+    await trio.sleep(3)
+    letter = await mailbox.take()
+    assert letter is not None
+    assert letter.content == "in time"
+    (answer,) = answers
+    assert "nothing was done" in str(answer)

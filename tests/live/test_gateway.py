@@ -3,12 +3,11 @@
 import socket
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
-import msgspec
 import numpy as np
 import pytest
 import trio
@@ -26,7 +25,7 @@ from engine.journal import ROW
 from live import gateway as gateway_module
 from live import messages, peer
 from live.client import Feed, Heard, open_gateway
-from live.errors import NoSuchCall, Refused, Unreachable
+from live.errors import NoSuchCall, Refused, Unanswered, Unreachable
 from live.gateway import GatewayConfig
 from live.line import NodeAddress, connect, open_websocket
 from live.messages import Dropped, Status
@@ -77,6 +76,15 @@ async def plain_portal(station: Station) -> AsyncIterator[WebSocketConnection]:
             nursery.cancel_scope.cancel()
     finally:
         await trio.aclose_forcefully(stream)
+
+
+async def until_closed(portal: WebSocketConnection) -> None:
+    """Until the gateway closes; it says nothing but what time it is."""
+    try:
+        while True:
+            assert isinstance(messages.decode_reply(await portal.get_message()), messages.Clock)
+    except ConnectionClosed:
+        pass
 
 
 async def knock(station: Station, path: str, token: str | None) -> int:
@@ -144,9 +152,87 @@ async def test_a_request_that_makes_no_sense_ends_its_own_connection_only(statio
         for nonsense in ("[", '{"op":"explode","id":1}', b"\0\1"):
             async with plain_portal(station) as portal:
                 await portal.send_message(nonsense)
-                with trio.fail_after(5), pytest.raises(ConnectionClosed):
-                    await portal.get_message()
+                with trio.fail_after(5):
+                    await until_closed(portal)
         assert await gateway.calls() == ()
+
+
+async def test_who_says_nothing_keeps_no_portal_out(station: Station) -> None:
+    port = int(station.gateway.url.rpartition(":")[2])
+    async with AsyncExitStack() as silent:
+        for _ in range(2 * gateway_module.MOST_STRANGERS):
+            await silent.enter_async_context(await trio.open_tcp_stream("127.0.0.1", port))
+        async with station.connect() as first, station.connect() as second:
+            assert await first.calls() == await second.calls() == ()
+            assert len(station.gateway._strangers) <= gateway_module.MOST_STRANGERS
+
+
+async def test_more_portals_than_there_can_be_are_told(station: Station, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gateway_module, "MOST_CONNECTIONS", 1)
+    async with station.connect() as gateway:
+        with pytest.raises(Unreachable, match="1 portals are connected already"):
+            async with station.connect():
+                pass
+        assert await gateway.calls() == ()
+    await until(lambda: not station.gateway._portals, "the portal to be gone")
+    async with station.connect() as gateway:
+        assert await gateway.calls() == ()
+
+
+@pytest.mark.parametrize("paused", [False, True])
+async def test_what_comes_up_too_late_is_not_done(station: Station, paused: bool) -> None:
+    phones = await station.call()
+    if paused:
+        await phones.ask(Pause("person"))
+    async with station.connect() as gateway:
+        act = gateway.resume if paused else gateway.pause
+        gateway._ahead_ns -= 3 * 10**9  # as if it had been asked three seconds ago
+        with pytest.raises(Unanswered, match="too late"):
+            await act(phones.call.id, who="anna", sign="portal")
+        assert phones.call.state is not None
+        assert phones.call.state.paused is paused
+        gateway._ahead_ns += 3 * 10**9
+        assert (await act(phones.call.id, who="anna", sign="portal")).state == ("recording" if paused else "paused")
+
+
+async def test_the_engines_clock_is_known_to_whoever_is_connected(station: Station) -> None:
+    async with station.connect() as gateway:
+        assert -1e9 < gateway._ahead_ns <= 0  # both are this machine's
+
+
+async def test_who_takes_over_harms_nobody(station: Station) -> None:
+    phones = await station.call()
+    async with station.connect() as gateway:
+        async with gateway.listen(phones.call.id) as first:
+            async with gateway.listen(phones.call.id) as second:
+                assert isinstance(await anext(second), Status)
+            with pytest.raises(Unreachable, match="took over"):
+                async for _ in first:
+                    pass
+        assert await gateway.calls()
+
+
+async def test_a_call_whose_ear_failed_can_be_listened_to_again(
+    station: Station, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("made to fail")
+
+    phones = await station.call()
+    async with station.connect() as gateway:
+        async with gateway.listen(phones.call.id):
+            with monkeypatch.context() as patch:
+                patch.setattr(peer.Ear, "take", fail)
+                phones.say(WORD, WORD)
+                await until(lambda: not phones.call._taps, "the ear to be cut off")
+            async with gateway.listen(phones.call.id) as feed:
+                assert len(phones.call._taps) == 1
+                phones.say(b"heard", b"heard")
+                with trio.fail_after(5):
+                    async for what in feed:
+                        if isinstance(what, Heard) and what.visits:
+                            break
+        assert await gateway.calls()
 
 
 def cut_s(events: Sequence[AnyEvent]) -> float:
@@ -382,26 +468,3 @@ async def test_a_gateway_is_known_by_its_certificate(tmp_path: Path, certificate
 async def test_a_certificate_without_its_key_is_a_sentence(certificate: tuple[Path, Path]) -> None:
     with pytest.raises(Stopped, match="EARSHOT_GATEWAY_TLS_CERT"):
         gateway_module.Gateway(GatewayConfig(("127.0.0.1", 0), NODE, KEY, certificate[0], certificate[0]))
-
-
-async def test_a_feed_that_nobody_reads_loses_packets_and_no_words() -> None:
-    feed = Feed(NOBODY)
-    visit = messages.Visit(1, 1, 2, b"", b"")
-    status = messages.Status(
-        call=NOBODY,
-        started=msgspec.json.decode("[1,1]", type=messages.Instant),
-        recording="paused",
-        position_s=1.0,
-        by="anna",
-        streams=(),
-    )
-    for number in range(150):
-        feed.put(Heard(number, (visit,)))
-    feed.put(status)
-    read = [await anext(feed) for _ in range(100)]
-    assert all(isinstance(each, Heard) for each in read)
-    feed.put(Heard(150, ()))
-    told = [await anext(feed) for _ in range(3)]
-    assert [type(each) for each in told] == [Status, Dropped, Heard]
-    assert isinstance(told[1], Dropped)
-    assert told[1].packets == 100
