@@ -173,6 +173,7 @@ def portal() -> None:
         gateway_key=gateway_key(master_key),
         sip_bind=settings.sip_bind,
         public_url=settings.public_url,
+        trusted_proxies=settings.trusted_proxies,
         tls_cert=settings.tls_cert,
         tls_key=settings.tls_key,
     )

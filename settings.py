@@ -73,8 +73,8 @@ def _bind(given: object) -> tuple[str, int]:
     return str(host), int(found[3])
 
 
-def _networks(given: object) -> tuple[Network, ...]:
-    """Addresses and networks from a comma-separated text, or from a list of texts."""
+def _any_networks(given: object) -> tuple[Network, ...]:
+    """Addresses and networks from a comma-separated text, or from a list of texts; none at all are fine."""
     texts = given.split(",") if isinstance(given, str) else given
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
         raise ValueError("must be a list of addresses and networks, such as 192.0.2.10, 10.0.0.0/8")
@@ -86,9 +86,15 @@ def _networks(given: object) -> tuple[Network, ...]:
             networks.append(ipaddress.ip_network(text))
         except ValueError as error:
             raise ValueError(f"must hold addresses and networks, such as 192.0.2.10 or 10.0.0.0/8; {error}") from error
+    return tuple(networks)
+
+
+def _networks(given: object) -> tuple[Network, ...]:
+    """The same, but at least one."""
+    networks = _any_networks(given)
     if not networks:
         raise ValueError("must name at least one address or network: with none, every call would be refused")
-    return tuple(networks)
+    return networks
 
 
 def _media_address(given: object) -> str:
@@ -268,6 +274,11 @@ class Settings(BaseSettings):
         "Where people reach the portal, such as `https://calls.example.com`, where a web proxy stands in front of it. "
         "Empty: at `portal_bind`.",
     )
+    trusted_proxies: Annotated[tuple[Network, ...], NoDecode, PlainValidator(_any_networks)] = _setting(
+        "127.0.0.0/8, ::1",
+        "Addresses and networks of web proxies in front of the portal, separated by commas: only from them does "
+        "`X-Forwarded-For` say who a browser is.",
+    )
     master_key_file: Annotated[Path, PlainValidator(_path)] = _setting(
         "",
         "File of the master key, for which the keys of journals are sealed: without it nobody can read them. "
@@ -354,15 +365,18 @@ class Settings(BaseSettings):
     def _a_pair(cls, key: Path | None, others: ValidationInfo) -> Path | None:
         name = str(others.field_name).replace("key", "cert")
         certificate = others.data.get(name)
-        if (key is None) != (certificate is None):
-            raise ValueError(f"must be set where `{name}` is, and only there")
+        if key is None and certificate is not None:
+            raise ValueError(f"must be set, since `{name}` is: a certificate is of no use without its key")
+        if key is not None and certificate is None:
+            raise ValueError(f"must go with a certificate: `{name}` is not set")
         for path in (certificate, key):
             if path is not None and not os.access(path, os.R_OK):
                 raise ValueError(f"must be set to files that can be read; {path} cannot")
         bind = others.data.get("gateway_bind")
         if others.field_name == "gateway_tls_key" and key is None and bind is not None and not _is_loopback(bind[0]):
             raise ValueError(
-                f"must be set where `gateway_bind` is not loopback: live audio leaves this machine at {bind[0]}"
+                f"must be set, and `{name}` too, where `gateway_bind` is not loopback: live audio leaves this machine "
+                f"at {bind[0]}"
             )
         return key
 
@@ -442,7 +456,9 @@ def _complaint(detail: ErrorDetails, path: Path, in_file: dict[str, Any]) -> str
         source = f"from {variable}"
     else:
         source = f"in {path}" if name in in_file else f"the default; {variable} sets another"
-    given = "wrong" if name in SECRETS else repr(str(detail["input"]))
+        source = f"{variable} sets it" if detail["input"] is None else source
+    value = detail["input"]
+    given = "wrong" if name in SECRETS else "not set" if value is None else repr(str(value))
     if detail["type"] == "value_error":
         rule = str(detail["ctx"]["error"])
     else:

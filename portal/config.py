@@ -5,6 +5,7 @@ Not here: where the values come from (the `earshot` command), and what is done w
 
 from dataclasses import dataclass
 from importlib.metadata import version
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -22,7 +23,8 @@ VERSION: Final = version("earshot")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PortalConfig:
-    """What a portal is told. `public_url` is where people reach it through a proxy, empty where there is none.
+    """What a portal is told. `public_url` is where people reach it through a proxy, empty where there is none; from
+    `trusted_proxies` it is believed whom they speak for.
 
     `session_key` and `gateway_key` are 32 bytes each, made from the master key. `sip_bind` is where phone systems
     reach the engine: the empty list of calls tells it.
@@ -35,6 +37,7 @@ class PortalConfig:
     gateway_key: bytes
     sip_bind: tuple[str, int] = ("0.0.0.0", 5060)  # noqa: S104 (a text to show, nothing is bound to it)
     public_url: str = ""
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
     tls_cert: Path | None = None
     tls_key: Path | None = None
 

@@ -236,6 +236,33 @@ def test_a_master_key_that_nobody_can_get_at_stops_the_start(
     assert complaint.endswith(f"it must be a file that can be read; {path}: File name too long.")
 
 
+@pytest.mark.parametrize(
+    ("given", "wrong", "also"),
+    [
+        ({"gateway_bind": "192.0.2.1:5065"}, "gateway_tls_key is not set", "gateway_tls_cert"),
+        ({"gateway_tls_cert": "c.pem"}, "gateway_tls_key is not set", "gateway_tls_cert"),
+        ({"gateway_tls_key": "k.pem"}, "gateway_tls_key is 'k.pem'", "gateway_tls_cert"),
+        ({"tls_cert": "c.pem"}, "tls_key is not set (EARSHOT_TLS_KEY sets it)", "tls_cert"),
+        ({"tls_key": "k.pem"}, "tls_key is 'k.pem'", "tls_cert"),
+    ],
+)
+def test_half_a_certificate_is_told_with_both_halves(
+    given: dict[str, str], wrong: str, also: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in given.items():
+        monkeypatch.setenv(environment_name(name), value)
+    (complaint,) = complaints()
+    assert complaint.startswith(wrong)
+    assert f"`{also}`" in complaint
+    assert "None" not in complaint
+
+
+def test_no_proxy_may_be_trusted(working_directory: Path) -> None:
+    assert settings.load().trusted_proxies == (ip_network("127.0.0.0/8"), ip_network("::1"))
+    (working_directory / "earshot.toml").write_text("trusted_proxies = []\n")
+    assert settings.load().trusted_proxies == ()
+
+
 @given(st.text())
 def test_any_text_is_a_value_or_a_sentence(value: str) -> None:
     readers = (
