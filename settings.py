@@ -158,12 +158,20 @@ def _public_url(given: object) -> str:
 def _database_url(given: object) -> SecretStr:
     """A database's URL: a secret, since it may hold a password."""
     text = given.strip() if isinstance(given, str) else None
-    if text is None or not re.fullmatch(r"|sqlite:///.+|postgres(ql)?://[^/]+/[^/]+", text):
+    if text is None or not re.fullmatch(r"|sqlite:///.+|postgres(ql)?://[^/]+/[^/]+", text) or not _is_url(text):
         raise ValueError(
             "must be sqlite:///path/to/file or postgresql://user:password@host:5432/name, or empty "
             "(sqlite:////var/lib/... names a path from the root)"
         )
     return SecretStr(text)
+
+
+def _is_url(text: str) -> bool:
+    """Whether it is text, and its port, where it has one, is a port."""
+    try:
+        return text.isprintable() and urlsplit(text).port != 0
+    except ValueError:
+        return False
 
 
 def _master_key(given: object) -> SecretBytes:

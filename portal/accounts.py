@@ -6,18 +6,18 @@ Not here: the options of these commands (`accounts_command.py`), and what is kep
 import hashlib
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from portal import passwords
 from schema import people
-from schema.database import open_database
+from schema.database import DatabaseError, open_database
 from schema.values import Account, Role
 
 # So that a token that leaked is known for what it is; behind it are 256 bits.
 TOKEN_PREFIX: Final = "earshot_"  # noqa: S105 (the prefix is no secret)
 TOKEN_BYTES: Final = 32
-MOST_LOGIN: Final = 254
+MOST_CHARACTERS: Final = 254
 
 
 class Refused(Exception):
@@ -28,7 +28,7 @@ class Refused(Exception):
 class NewUser:
     """Somebody who is to have an account. Without a password (None) he has no web access; his calls are still his.
 
-    `manages`: groups and users, by name and login, whose calls a supervisor sees.
+    `manages`: groups and users that are there, by name and login, whose calls a supervisor sees.
     """
 
     login: str
@@ -42,21 +42,20 @@ class NewUser:
 
 
 async def add_user(database_url: str, new: NewUser) -> str:
-    """Makes the account; gives a sentence that says what was made. Errors: `Refused`, `DatabaseError`."""
-    login = new.login.strip()
-    if not login or not login.isprintable() or len(login) > MOST_LOGIN:
-        raise Refused(f"A login has 1 to {MOST_LOGIN} characters, such as anna or anna@example.com.")
+    """Makes the account; gives sentences that say what was made. Errors: `Refused`."""
+    new = _checked(new)
     hashed = ""
     if new.password is not None:
         try:
-            passwords.check(new.password, login)
+            passwords.check(new.password, new.login)
         except passwords.PasswordRefused as error:
             raise Refused(f"{error} No account was made.") from error
         hashed = await passwords.Passwords().hash(new.password)
     async with open_database(database_url, migrate=True):
         try:
+            group_is_new = new.group is not None and not await people.are_there(new.tenant, new.group)
             made = await people.add_user(
-                login,
+                new.login,
                 role=new.role,
                 tenant=new.tenant,
                 name=new.name,
@@ -66,21 +65,60 @@ async def add_user(database_url: str, new: NewUser) -> str:
                 group=new.group,
                 manages=new.manages,
             )
-        except people.Taken as error:
-            raise Refused(str(error)) from error
+        except people.NotAdded as error:
+            raise Refused(f"{error} No account was made.") from error
+        except DatabaseError as error:
+            raise Refused(f"{error.what} No account was made.") from error
     access = "may sign in" if made.may_sign_in else "has no web access (none without --password-stdin)"
-    return f"{made.login} ({made.role}) of tenant {made.tenant} was added and {access}."
+    told = f"{made.login} ({made.role}) of tenant {made.tenant} was added and {access}."
+    return f"{told} The group {new.group} is new." if group_is_new else told
 
 
 async def add_token(database_url: str, login: str, tenant: str | None = None, name: str = "") -> str:
-    """Makes a token for this account and gives it; nobody can read it again. Errors: `Refused`, `DatabaseError`."""
+    """Makes a token for this account and gives it; nobody can read it again. Errors: `Refused`."""
+    none_made = "No token was made."
+    login = _text(login, "A login", none_made)
+    tenant = None if tenant is None else _text(tenant, "A tenant", none_made)
+    name = name and _text(name, "A name", none_made)
     async with open_database(database_url, migrate=True):
-        account = _the_one(await people.accounts_by_login(login), login, tenant)
-        if not account.may_sign_in:
-            raise Refused(f"{account.login} has no web access, so a token would open nothing. No token was made.")
-        token = TOKEN_PREFIX + secrets.token_urlsafe(TOKEN_BYTES)
-        await people.add_token(account.id, hashlib.sha256(token.encode()).digest(), name)
+        try:
+            account = _the_one(await people.accounts_by_login(login), login, tenant)
+            if not account.may_sign_in:
+                raise Refused(f"{account.login} has no web access, so a token would open nothing. {none_made}")
+            token = TOKEN_PREFIX + secrets.token_urlsafe(TOKEN_BYTES)
+            await people.add_token(account.id, hashlib.sha256(token.encode()).digest(), name)
+        except DatabaseError as error:
+            raise Refused(f"{error.what} {none_made}") from error
     return token
+
+
+def _checked(new: NewUser) -> NewUser:
+    """The same with every text trimmed. Errors: `Refused`."""
+    if new.manages and new.role is not Role.SUPERVISOR:
+        raise Refused(f"Only a supervisor manages others; {new.login} is to be {new.role}. No account was made.")
+
+    def text(given: str, what: str) -> str:
+        return _text(given, what, "No account was made.")
+
+    login = text(new.login, "A login")
+    if "/" in login:
+        raise Refused("A login has no slash: people sign in as tenant/login, too. No account was made.")
+    return replace(
+        new,
+        login=login,
+        tenant=None if new.tenant is None else text(new.tenant, "A tenant"),
+        name=new.name and text(new.name, "A name"),
+        phones=[text(phone, "A phone") for phone in new.phones],
+        group=None if new.group is None else text(new.group, "A group"),
+        manages=[text(one, "Whom a supervisor manages") for one in new.manages],
+    )
+
+
+def _text(given: str, what: str, outcome: str) -> str:
+    trimmed = given.strip()
+    if not trimmed or not trimmed.isprintable() or len(trimmed) > MOST_CHARACTERS:
+        raise Refused(f"{what} has 1 to {MOST_CHARACTERS} characters, all of them printable. {outcome}")
+    return trimmed
 
 
 def _the_one(found: Sequence[Account], login: str, tenant: str | None) -> Account:

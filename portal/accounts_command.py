@@ -15,10 +15,11 @@ import trio
 import typer
 
 from portal.accounts import NewUser, Refused, add_token, add_user
-from schema.database import DatabaseError
 from schema.values import Role
 
 FAILED: Final = 1
+# More than the longest password has.
+MOST_BYTES: Final = 10_000
 
 users = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
 tokens = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
@@ -49,7 +50,8 @@ def _add_user(
     ] = None,
     group: Annotated[str | None, typer.Option(help="The group this user belongs to; made if it is new.")] = None,
     manages: Annotated[
-        list[str] | None, typer.Option(help="A group or user whose calls a supervisor sees. May be repeated.")
+        list[str] | None,
+        typer.Option(help="A group, or a user by his login, whose calls a supervisor sees. May be repeated."),
     ] = None,
     password_stdin: Annotated[
         bool, typer.Option("--password-stdin", help="Read a password from standard input. Without one: no web access.")
@@ -83,7 +85,7 @@ def _add_token(
 def _print(work: Callable[..., Awaitable[str]], *given: Any) -> None:
     try:
         typer.echo(trio.run(work, *given))
-    except (Refused, DatabaseError) as error:
+    except Refused as error:
         _fail(str(error))
 
 
@@ -92,9 +94,14 @@ def _password() -> str:
     # A process that was started without one has none, whatever the type says.
     if sys.stdin is None:
         _fail("--password-stdin wants the password on standard input, and there is none. No account was made.")
-    if sys.stdin.isatty():
-        return getpass.getpass("Password: ")
-    return sys.stdin.readline().rstrip("\r\n")
+    try:
+        if sys.stdin.isatty():
+            return getpass.getpass("Password: ")
+        return sys.stdin.buffer.readline(MOST_BYTES).decode().rstrip("\r\n")
+    except UnicodeDecodeError:
+        _fail("The password is no text in UTF-8. No account was made.")
+    except EOFError:
+        _fail("No password was typed. No account was made.")
 
 
 def _fail(sentence: str) -> NoReturn:

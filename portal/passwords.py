@@ -33,10 +33,16 @@ def check(password: str, login: str) -> None:
     """Errors: `PasswordRefused`, when nobody should have this password, or not who has this login."""
     if not password:
         raise PasswordRefused("The password is empty.")
+    try:
+        password.encode()
+    except UnicodeEncodeError as error:
+        raise PasswordRefused("The password is no text in UTF-8.") from error
     if len(password) < FEWEST_CHARACTERS:
         raise PasswordRefused(f"The password has {len(password)} characters; {FEWEST_CHARACTERS} or more are needed.")
     if len(password) > MOST_CHARACTERS:
         raise PasswordRefused(f"The password is longer than {MOST_CHARACTERS} characters.")
+    if len(set(password)) == 1 or not password.strip():
+        raise PasswordRefused("The password is one character again and again, or nothing but blanks.")
     if login.casefold() in password.casefold():
         raise PasswordRefused("The password holds the login. Choose one that nobody can guess from it.")
 

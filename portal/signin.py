@@ -1,6 +1,7 @@
 """Signing in and out.
 
-Whoever is refused is told the same sentence after the same time, whether the login exists or not.
+Whoever is refused is told the same sentence after the same time, whether the login exists or not. A login may exist in
+several tenants: the password tells which one is meant, and where it fits several, `tenant/login` does.
 
 Not here: cookies (`sessions.py`), hashes (`passwords.py`), how often one may try (`limits.py`).
 """
@@ -26,7 +27,8 @@ from schema.values import Account
 log = structlog.get_logger()
 
 HOME: Final = "/"
-MOST_LOGIN: Final = 254
+# A tenant, a slash and a login.
+MOST_LOGIN: Final = 254 + 1 + 254
 BUSY_AGAIN_S: Final = 5
 
 blueprint = Blueprint("signin", __name__)
@@ -54,7 +56,7 @@ async def enter() -> Any:
         log.warning("sign_in_held_back", login=login, address=address, wait_s=round(wait_s, 1))
         return await _wait(login, wait_s)
     try:
-        account = await _account(login, password)
+        accounts = await _accounts(login, password)
     except Busy:
         raise Problem(
             503,
@@ -62,10 +64,15 @@ async def enter() -> Any:
             gettext("Please try again in a few seconds."),
             headers={"Retry-After": str(BUSY_AGAIN_S)},
         ) from None
-    if account is None:
+    if len(accounts) > 1:
+        log.warning("sign_in_of_several", login=login, address=address)
+        several = gettext("Several accounts fit: sign in as tenant/login.")
+        return await _form(HTTPStatus.UNAUTHORIZED, login, several)
+    if not accounts:
         log.warning("sign_in_failed", login=login, address=address)
         refused = gettext("Login and password do not fit together, or this account has no web access.")
         return await _form(HTTPStatus.UNAUTHORIZED, login, refused)
+    (account,) = accounts
     portal().attempts.succeeded(login, address)
     await sessions.begin(account)
     log.info("signed_in", user=str(account.id), login=account.login, address=address)
@@ -79,20 +86,28 @@ async def leave() -> Any:
     return redirect("/sign-in", HTTPStatus.SEE_OTHER)
 
 
-async def _account(login: str, password: str) -> Account | None:
-    """Whose login and password these are, if he may sign in; the same login may exist in several tenants."""
+async def _accounts(login: str, password: str) -> list[Account]:
+    """Whose login and password these are, of those who may sign in."""
     passwords = portal().passwords
-    candidates = await people.accounts_by_login(login) if login else []
-    candidates = [account for account in candidates if account.may_sign_in and account.password_hash]
+    candidates = [account for account in await _named(login) if account.may_sign_in and account.password_hash]
     if not candidates:
         await passwords.matches(password, "")
-        return None
-    for account in candidates:
-        if await passwords.matches(password, account.password_hash):
-            if passwords.outdated(account.password_hash):
-                await people.set_password(account.id, await passwords.hash(password))
-            return account
-    return None
+    fitting = [account for account in candidates if await passwords.matches(password, account.password_hash)]
+    if len(fitting) == 1 and passwords.outdated(fitting[0].password_hash):
+        await people.set_password(fitting[0].id, await passwords.hash(password))
+    return fitting
+
+
+async def _named(login: str) -> list[Account]:
+    """The accounts with this login, or with this tenant and login."""
+    if not login:
+        return []
+    found = await people.accounts_by_login(login)
+    tenant, slash, name = login.rpartition("/")
+    if slash:
+        of_tenants = await people.accounts_by_login(name)
+        found += [account for account in of_tenants if account.tenant.casefold() == tenant.casefold()]
+    return found
 
 
 async def _form(status: HTTPStatus = HTTPStatus.OK, login: str = "", notice: str = "") -> Response:

@@ -16,13 +16,11 @@ from schema.sqlite import Interrupted
 _SQLITE_OUTSIDE: Final = (
     sqlite3.SQLITE_BUSY,
     sqlite3.SQLITE_CANTOPEN,
-    sqlite3.SQLITE_CORRUPT,
     sqlite3.SQLITE_FULL,
     sqlite3.SQLITE_IOERR,
     sqlite3.SQLITE_LOCKED,
     sqlite3.SQLITE_NOLFS,
     sqlite3.SQLITE_NOMEM,
-    sqlite3.SQLITE_NOTADB,
     sqlite3.SQLITE_PERM,
     sqlite3.SQLITE_PROTOCOL,
     sqlite3.SQLITE_READONLY,
@@ -42,7 +40,11 @@ _POSTGRES_OUTSIDE: Final = (
 
 
 class DatabaseError(Exception):
-    """The database did not do what was asked. Its text is a sentence for users."""
+    """The database did not do what was asked. Its text is a sentence for users; `what` says only what is wrong."""
+
+    def __init__(self, what: str, more: str = "") -> None:
+        super().__init__(f"{what} {more}".strip())
+        self.what = what
 
 
 class DatabaseAway(DatabaseError):
@@ -50,10 +52,21 @@ class DatabaseAway(DatabaseError):
 
     def __init__(self, reason: str) -> None:
         super().__init__(
-            f"The database does not answer ({reason}). Calls are recorded all the same; "
-            "they appear here once it answers again."
+            f"The database does not answer ({reason}).",
+            "Calls are recorded all the same; they appear here once it answers again.",
         )
-        self.reason = reason
+
+
+class DatabaseUnreadable(DatabaseAway):
+    """The file of the database is none, or is damaged. Until somebody puts another one in its place, it is away."""
+
+    def __init__(self, reason: str) -> None:
+        DatabaseError.__init__(
+            self,
+            f"The file of the database cannot be read ({reason}): it is damaged, or is no database. Put a backup in "
+            "its place, or move it away and run `earshot reindex`.",
+            "Calls are recorded all the same.",
+        )
 
 
 class SchemaOutdated(DatabaseError):
@@ -61,8 +74,8 @@ class SchemaOutdated(DatabaseError):
 
     def __init__(self) -> None:
         super().__init__(
-            "The database was made for an older version of Earshot. Calls are recorded all the same. "
-            "Run `earshot migrate` once to bring it up to date."
+            "The database was made for an older version of Earshot. Run `earshot migrate` once to bring it up to date.",
+            "Calls are recorded all the same.",
         )
 
 
@@ -82,8 +95,10 @@ def explained(error: Exception) -> DatabaseError | None:
     if isinstance(error, Interrupted | asyncpg.QueryCanceledError):
         return QueryTooSlow()
     if isinstance(error, sqlite3.OperationalError | sqlite3.DatabaseError):
-        outside = getattr(error, "sqlite_errorcode", 0) & _SQLITE_CODE in _SQLITE_OUTSIDE
-        return DatabaseAway(str(error)) if outside else None
+        code = getattr(error, "sqlite_errorcode", 0) & _SQLITE_CODE
+        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            return DatabaseUnreadable(str(error))
+        return DatabaseAway(str(error)) if code in _SQLITE_OUTSIDE else None
     if isinstance(error, TimeoutError):
         return DatabaseAway("it is silent")
     if isinstance(error, (OSError, DBConnectionError, *_POSTGRES_OUTSIDE)):

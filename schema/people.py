@@ -76,7 +76,7 @@ async def add_user(
         )
         for line in dict.fromkeys(phones):
             if await Phone.exists(tenant_id=owner.id, line=line):
-                raise Taken(f"The phone {line} belongs to another user of {owner.name}. Nothing was added.")
+                raise Taken(f"The phone {line} belongs to another user of {owner.name}.")
             await Phone.create(tenant=owner, account=row, line=line)
         managed = [await _managed(owner, one) for one in manages]
         for each in {one.id: one for one in managed}.values():

@@ -157,3 +157,21 @@ def test_without_a_database_it_says_so(command: Callable[..., Answer], tmp_path:
     (tmp_path / "file").touch()
     answer = command("token", "add", "--user", "anna", EARSHOT_DATABASE_URL=f"sqlite:///{tmp_path}/file/x.sqlite")
     assert "The database does not answer" in refused(answer)
+
+
+def test_bytes_that_are_no_text_are_refused_with_a_sentence(tmp_path: Path) -> None:
+    program = [sys.executable, "-m", "earshot", "user", "add"]
+    for words, typed in (([b"an\xffna"], b""), ([b"anna", "--password-stdin"], b"correct horse \xff\xfe battery\n")):
+        answer = subprocess.run(
+            [*program, "--role", "user", *words], cwd=tmp_path, input=typed, capture_output=True, timeout=PATIENCE_S
+        )
+        assert answer.returncode == 1
+        assert answer.stderr.endswith(b"No account was made.\n")
+        assert b"Traceback" not in answer.stderr
+
+
+def test_a_port_that_is_none_is_refused_with_a_sentence(command: Callable[..., Answer]) -> None:
+    for port in ("70000", "many", "-1"):
+        url = f"postgresql://earshot@127.0.0.1:{port}/earshot"
+        sentence = refused(command("user", "add", "anna", "--role", "user", EARSHOT_DATABASE_URL=url), 2)
+        assert "postgresql://user:password@host:5432/name" in sentence

@@ -22,7 +22,7 @@ def test_a_password_that_may_not_be_used_is_refused_with_a_sentence(password: st
         passwords.check(password, "Anna")
 
 
-@pytest.mark.parametrize("password", ["twelve chars", "ünïcödé-ïs-fïne", "x" * 1024])
+@pytest.mark.parametrize("password", ["twelve chars", "ünïcödé-ïs-fïne", "xy" * 512])
 def test_others_are_taken(password: str) -> None:
     passwords.check(password, "anna")
 
