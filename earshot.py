@@ -193,7 +193,10 @@ def migrate() -> None:
 
 @app.command()
 def reindex() -> None:
-    """Tell the database again of every recording, from the manifests beside them: after a database was lost."""
+    """Tell the database again of every recording, from the manifests beside them: after a database was lost.
+
+    A call that it knows stays whose it is. One that is nobody's, or that it lost, goes to whoever has the phone now.
+    """
     from archive.commands import rebuild
 
     settings = _settings()

@@ -21,6 +21,7 @@ from schema.database import DatabaseError, migrate, open_database
 FAILED: Final = 1
 # What takes longer than this shows how far it is.
 PATIENCE_S: Final = 2.0
+AGAIN: Final = "What was done until then stays. Run this again once the database is there: nothing is done twice."
 
 
 def bring_up_to_date(database_url: str) -> None:
@@ -28,7 +29,7 @@ def bring_up_to_date(database_url: str) -> None:
     try:
         applied = trio.run(migrate, database_url)
     except DatabaseError as error:
-        _fail(error)
+        _fail(f"{error.what} {AGAIN}")
     for name in applied:
         typer.echo(f"Applied {name}.")
     typer.echo("The database is up to date." if applied else "The database was up to date already.")
@@ -39,8 +40,10 @@ def rebuild(data_dir: Path, database_url: str, node: str) -> None:
     try:
         spool = Spool.below(data_dir)
         outcome = trio.run(_reindex, spool, database_url, node)
-    except (DatabaseError, SpoolUnusable) as error:
-        _fail(error)
+    except DatabaseError as error:
+        _fail(f"{error.what} {AGAIN}")
+    except SpoolUnusable as error:
+        _fail(str(error))
     for path, reason in outcome.unreadable:
         typer.echo(f"{path} cannot be read: {reason}", err=True)
     typer.echo(f"Recordings in the database: {outcome.recordings}. Calls without one: {outcome.stuck}.")
@@ -68,6 +71,6 @@ async def _reindex(spool: Spool, database_url: str, node: str) -> Reindexed:
             bar.stop()
 
 
-def _fail(error: Exception) -> NoReturn:
-    typer.echo(str(error), err=True)
-    raise typer.Exit(FAILED) from error
+def _fail(sentence: str) -> NoReturn:
+    typer.echo(sentence, err=True)
+    raise typer.Exit(FAILED)

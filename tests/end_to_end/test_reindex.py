@@ -76,6 +76,7 @@ def test_a_database_that_is_away_is_said_in_a_sentence(recorder: Recorder) -> No
         program = recorder.start(*words, DATABASE_URL="postgresql://nobody@127.0.0.1:1/none")
         assert ended(program) == 1
         assert program.errors().startswith("The database does not answer (")
+        assert program.errors().endswith("Run this again once the database is there: nothing is done twice.\n")
         assert program.log_file.read_text() == ""
 
 
