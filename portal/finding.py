@@ -3,6 +3,7 @@
 Not here: pages and the API's answers, and queries (`schema.calls`).
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
@@ -11,6 +12,7 @@ from portal import gate
 from portal.config import portal
 from portal.errors import not_found
 from schema import calls
+from schema.database import DatabaseError
 from schema.values import CallStage, CallView
 
 # A node says every five seconds that it lives.
@@ -47,6 +49,17 @@ async def look_for_running(call_id: UUID) -> CallView | None:
 
     found = await remembered.ask(key, ask)
     return asked[0] if asked else found
+
+
+async def look_for_these(call_ids: Sequence[UUID]) -> dict[UUID, CallView]:
+    """Those of these calls that there are, asked for at once; as `look_for_running` while the database is away."""
+    try:
+        found = await calls.get_calls(gate.scope(), call_ids, silent_nodes=await silent_nodes())
+    except DatabaseError:
+        known = [await look_for_running(call_id) for call_id in call_ids]
+        return {call.record.id: call for call in known if call is not None}
+    note_running(tuple(found.values()))
+    return found
 
 
 def note_running(views: tuple[CallView, ...]) -> None:

@@ -167,6 +167,8 @@ async def _admit_websocket() -> Any:
     if need is None or need is Open.PUBLIC:
         return None
     if not by_token() and websocket.headers.get("Origin") not in origins():
+        if websocket.path.startswith(API):
+            return await _close(CLOSED_SIGN_IN, "Send an API token that is still valid.")
         return await _close(CLOSED_NOT_PERMITTED, "This page belongs to another site.")
     asking = await _identify()
     if asking is None:

@@ -5,7 +5,7 @@
     /live/levels                  the meters of a page's calls
 
 Every few seconds it is asked again whether whoever listens may: a session that ended, a role that changed or a call
-that moved out of reach closes the websocket.
+that moved out of reach closes the websocket, or leaves the meters.
 
 A browser that stops reading blocks its send, which hypercorn does not let anybody cancel; the kernel ends such a
 connection (`server.py`). Meanwhile its queue is a second long (`relay.py`), and nobody waits for it.
@@ -14,25 +14,29 @@ Not here: who may (`gate.py`), sound (`relay.py`).
 """
 
 import json
+from collections import Counter
 from collections.abc import Awaitable, Callable
+from functools import wraps
 from typing import Any, Final
 from uuid import UUID
 
 import msgspec
+import structlog
 import trio
-from quart import Blueprint, websocket
+from quart import Blueprint, current_app, websocket
 from quart_babel import gettext
 
 from live.client import GatewayError, NoSuchCall
 from portal import gate
 from portal.config import portal
-from portal.finding import RUNNING, look_for_running
+from portal.finding import RUNNING, look_for_running, look_for_these
 from portal.gate import CLOSED_SIGN_IN
 from portal.gateways import Levels
 from portal.relay import CALL_ENDED, NO_ANSWER, NO_SUCH_CALL, Listener
 from schema.database import DatabaseError
 from schema.values import CallView
 
+log = structlog.get_logger()
 blueprint = Blueprint("listening", __name__)
 
 # A sign-out, or a right that was withdrawn, is heard after this at most.
@@ -43,6 +47,10 @@ MOST_METERS: Final = 50
 NOT_UNDERSTOOD: Final = 4400
 # RFC 6455 section 7.4.1: a condition that is not the client's fault; it may come again later.
 TRY_LATER: Final = 1013
+FAULT_OF_OURS: Final = 1011
+# One account's websockets in this process: some tabs, each with its meters and maybe a call's sound.
+MOST_OPEN: Final = 30
+OPENED: Final = "earshot.websockets"
 NOTHING: Final[Levels] = (None, None)
 
 
@@ -50,16 +58,38 @@ class _Wanted(msgspec.Struct):
     calls: list[UUID]
 
 
+def _accepted(serve: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+    """Accepts the websocket first; what goes wrong after that is told by the code that it is closed with."""
+
+    @wraps(serve)
+    async def handle(**given: Any) -> None:
+        await websocket.accept()
+        opened: Counter[UUID] = current_app.extensions.setdefault(OPENED, Counter())
+        who = gate.account().id
+        if opened[who] >= MOST_OPEN:
+            log.warning("too many websockets of one account", account=str(who))
+            await websocket.close(TRY_LATER)
+            return
+        opened[who] += 1
+        try:
+            await serve(**given)
+        except* DatabaseError:
+            await websocket.close(TRY_LATER)
+        except* Exception:
+            log.exception("websocket failed", path=websocket.path)
+            await websocket.close(FAULT_OF_OURS)
+        finally:
+            opened[who] -= 1
+
+    return handle
+
+
 @blueprint.websocket("/calls/<uuid:call_id>/listen")
 @blueprint.websocket("/api/v1/calls/<uuid:call_id>/listen", endpoint="listen_by_token")
+@_accepted
 async def listen(call_id: UUID) -> None:
     """One listener of one call."""
-    await websocket.accept()
-    try:
-        call = await look_for_running(call_id)
-    except DatabaseError:
-        await websocket.close(TRY_LATER)
-        return
+    call = await look_for_running(call_id)
     if call is None:
         await _refuse(NO_SUCH_CALL, gettext("No such call"), gettext("There is no such call, or none you may see."))
         return
@@ -76,30 +106,41 @@ async def listen(call_id: UUID) -> None:
 
 
 @blueprint.websocket("/live/levels")
+@_accepted
 async def levels() -> None:
     """The levels of the calls that the page asked for last, ten times a second."""
-    await websocket.accept()
-    wanted: dict[UUID, CallView] = {}
+    asked: list[UUID] = []
+    wanted: dict[UUID, bool] = {}  # whether each of them that is in reach runs
+    running: list[CallView] = []
     changed = trio.Event()
 
+    async def look_again() -> object:
+        """A call that moved out of reach is shown no longer, one that has ended is asked for no longer."""
+        nonlocal wanted, running
+        looked_for = asked
+        found = await look_for_these(looked_for)
+        there = {call_id: found[call_id].stage in RUNNING for call_id in looked_for if call_id in found}
+        if looked_for is asked and there != wanted:  # else it was asked for others meanwhile
+            wanted, running = there, [call for call_id, call in found.items() if there[call_id]]
+            changed.set()
+        return there
+
     async def receive() -> None:
-        nonlocal changed
+        nonlocal asked
         while True:
-            asked = _wanted(await websocket.receive())
-            if asked is None:
+            understood = _wanted(await websocket.receive())
+            if understood is None:
                 await websocket.close(NOT_UNDERSTOOD)
                 return
-            found = [await look_for_running(call_id) for call_id in asked]
-            wanted.clear()
-            wanted.update((call.record.id, call) for call in found if call is not None)
-            changed.set()
+            asked = understood
+            await look_again()
 
     async def send() -> None:
         nonlocal changed
         while True:
             await changed.wait()
             changed = trio.Event()
-            async with portal().gateways.watch(wanted.values()) as look:
+            async with portal().gateways.watch(running) as look:
                 await _send_levels(list(wanted), look, changed)
 
     async def both() -> None:
@@ -108,7 +149,7 @@ async def levels() -> None:
             await receive()
             nursery.cancel_scope.cancel()
 
-    await _guarded(both, _still_there)
+    await _guarded(both, look_again)
 
 
 async def _send_levels(
@@ -163,11 +204,6 @@ async def _guarded(serve: Callable[[], Awaitable[None]], find: Callable[[], Awai
         nursery.start_soon(look)
         await serve()
         nursery.cancel_scope.cancel()
-
-
-async def _still_there() -> object:
-    """Levels are given for what could be seen when it was asked for; pages ask again when their list changes."""
-    return True
 
 
 async def _refuse(code: int, title: str, detail: str) -> None:

@@ -15,7 +15,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from quart import Quart, request, session
+from quart import Quart, has_request_context, request, session
 from quart.sessions import SecureCookieSessionInterface
 
 from portal.config import PortalConfig, portal
@@ -96,7 +96,8 @@ async def current() -> Account | None:
     key = _hash(number)
     found = await portal().memory.sessions.ask(key, lambda: people.session(key))
     if found is None or not found[0].may_sign_in or found[1] <= datetime.now(UTC):
-        session.pop(NUMBER)
+        if has_request_context():  # a websocket has no answer that could carry a cookie
+            session.pop(NUMBER)
         return None
     return found[0]
 

@@ -19,7 +19,7 @@ from schema.scoped import ScopedCalls
 from schema.sql import rows_in
 from schema.values import CallRecord, CallStage, CallView, Page, Scope
 
-__all__ = ["count_calls", "get_call", "list_calls", "node_of", "nodes", "silent_nodes"]
+__all__ = ["count_calls", "get_call", "get_calls", "list_calls", "node_of", "nodes", "silent_nodes"]
 
 # The start of a page's last call (microseconds since 1970) and its id.
 _CURSOR: Final = struct.Struct(">q16s")
@@ -63,6 +63,16 @@ async def get_call(scope: Scope, call_id: UUID, *, silent_nodes: Collection[str]
     found = await rows(query.one(call_id), *query.values)
     views = await _views(scope, [as_id(row["id"]) for row in found], frozenset(silent_nodes))
     return views.get(call_id)
+
+
+@reading
+async def get_calls(scope: Scope, call_ids: Sequence[UUID], *, silent_nodes: Collection[str]) -> dict[UUID, CallView]:
+    """Those of these calls (some hundred at most) that are there and that the scope reaches."""
+    if not call_ids:
+        return {}
+    query = ScopedCalls(scope)
+    found = await rows(query.these(call_ids), *query.values)
+    return await _views(scope, [as_id(row["id"]) for row in found], frozenset(silent_nodes))
 
 
 async def _views(scope: Scope, ids: Sequence[UUID], silent: Collection[str]) -> dict[UUID, CallView]:

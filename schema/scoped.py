@@ -66,6 +66,11 @@ class ScopedCalls:
         where = f"id = {self._value(call_id)} AND tenant_id = {self._value(self.scope.tenant_id)}"
         return f'{self._reachable()} SELECT id FROM "call" WHERE {where} {self._of_users()}'
 
+    def these(self, call_ids: Sequence[UUID]) -> str:
+        ids = ", ".join(self._value(call_id) for call_id in call_ids)
+        where = f"id IN ({ids}) AND tenant_id = {self._value(self.scope.tenant_id)}"
+        return f'{self._reachable()} SELECT id FROM "call" WHERE {where} {self._of_users()}'
+
     def _phases(self) -> list[str]:
         """The conditions on the phase, of which each call fulfils at most one."""
         if not self.stages or self.stages == frozenset(CallStage):

@@ -1,4 +1,4 @@
-"""What a listener's reader holds while nobody reads: sound is lost and counted, words are kept, the end comes through."""
+"""What waits for a listener while nobody reads: sound is lost and counted, words are kept, the end comes through."""
 
 from dataclasses import replace
 from uuid import UUID

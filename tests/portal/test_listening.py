@@ -28,7 +28,7 @@ from portal.app import create_app
 from portal.config import PortalConfig
 from portal.gateways import Gateways, open_gateways
 from schema import clerk, people
-from schema.database import Database
+from schema.database import Database, DatabaseAway, rows, unit
 from schema.values import Account, CallRecord, NodeRecord, Offset, PartyRecord, Role
 from tests.live.station import KEY, NODE, Phones, Station, open_station, open_websocket, until
 from tests.portal.test_gateways import CALLEE, CALLER, Heard
@@ -156,6 +156,43 @@ async def test_a_page_listens_by_its_session_from_its_own_origin(house: House) -
     assert house.gateways.upstreams == 0
 
 
+async def test_a_program_without_a_token_is_told_to_send_one(house: House) -> None:
+    phones = await house.call()
+    path = f"/api/v1/calls/{phones.call.id}/listen"
+    assert (await closed_with(open_websocket(f"{house.url}{path}", [])))[0] == 4401
+
+
+async def test_what_goes_wrong_is_told_by_the_code(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(_: object) -> None:
+        raise ZeroDivisionError("made to fail")
+
+    async def away(_: object) -> None:
+        raise DatabaseAway("away")
+
+    _, token = await house.person("anna", Role.ADMINISTRATOR)
+    cookie, call_id = await house.cookie("anna"), UUID(int=1)
+    for trouble, code in ((fail, 1011), (away, 1013)):
+        monkeypatch.setattr(listening, "look_for_running", trouble)
+        monkeypatch.setattr(listening, "look_for_these", trouble)
+        assert (await closed_with(house.by_token(call_id, token)))[0] == code
+        assert await ask_for_levels(house, cookie, {"calls": [str(call_id)]}) == ([], code)
+
+
+async def test_one_person_has_so_many_websockets_and_no_more(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listening, "MOST_OPEN", 1)
+    _, token = await house.person("anna", Role.ADMINISTRATOR)
+    _, of_another = await house.person("bea", Role.ADMINISTRATOR)
+    phones = await house.call()
+    async with hearing(house.by_token(phones.call.id, token)) as heard:
+        await until(lambda: heard.told("hello"), "the greeting")
+        assert (await closed_with(house.by_token(phones.call.id, token)))[0] == 1013
+        async with hearing(house.by_token(phones.call.id, of_another)) as other:
+            await until(lambda: other.told("hello"), "the other's greeting")
+    await until(lambda: house.gateways.listeners == 0, "both to be gone")
+    async with hearing(house.by_token(phones.call.id, token)) as heard:
+        await until(lambda: heard.told("hello"), "the greeting")
+
+
 async def test_who_may_not_listen_is_told_by_the_code(house: House) -> None:
     agent, of_agent = await house.person("ulla", Role.USER)
     _, of_stranger = await house.person("eve", Role.ADMINISTRATOR, tenant="Elsewhere")
@@ -216,7 +253,9 @@ async def test_a_line_that_breaks_is_told_in_words(house: House, monkeypatch: py
 
 
 @pytest.mark.parametrize("path", ["/calls/{id}/listen", "/live/levels"])
-async def test_who_signs_out_hears_nothing_more(house: House, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_who_signs_out_hears_nothing_more(
+    house: House, path: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr(listening, "LOOK_EVERY_S", 0.1)
     anna, _ = await house.person("anna", Role.ADMINISTRATOR)
     phones = await house.call()
@@ -235,6 +274,7 @@ async def test_who_signs_out_hears_nothing_more(house: House, path: str, monkeyp
         await until(lambda: codes, "the websocket to be closed")
     assert codes == [4401]
     await until(lambda: not phones.call._taps, "the upstream to be closed")
+    assert "modified" not in caplog.text  # a websocket has no answer to change the cookie with
 
 
 async def test_a_listener_who_goes_is_noticed(house: House) -> None:
@@ -283,6 +323,39 @@ async def test_levels_of_what_one_may_see_ten_times_a_second(house: House, nurse
     assert all(levels == {} for levels in told)
     await until(lambda: not one.call._taps, "nobody to watch")
     nursery.cancel_scope.cancel()
+
+
+async def test_levels_end_with_ones_reach_and_with_the_call(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listening, "LOOK_EVERY_S", 0.1)
+    agent, _ = await house.person("ulla", Role.USER)
+    await house.person("sam", Role.SUPERVISOR, manages=["ulla"])
+    of_agent = PartyRecord("300", agent.name, user_id=agent.id)
+    one, two = await house.call(1, callee=of_agent), await house.call(2, callee=of_agent)
+    await until(lambda: house.gateways.reachable(NODE), "the line")
+    told: list[set[str]] = []
+
+    async def listen(socket: WebSocketConnection) -> None:
+        while True:
+            told.append(set(json.loads(await socket.get_message())["levels"]))
+
+    first, second = str(one.call.id), str(two.call.id)
+    async with house.by_page("/live/levels", await house.cookie("sam")) as socket, trio.open_nursery() as nursery:
+        nursery.start_soon(listen, socket)
+        await socket.send_message(json.dumps({"calls": [first, second]}))
+        await until(lambda: one.call._taps and two.call._taps, "both to be measured")
+        assert told[-1] == {first, second}
+        await house.know(one.call.id, callee=of_agent, ended_at=datetime.now(UTC), end="normal")
+        await until(lambda: not one.call._taps, "the one that ended to be measured no longer")
+        assert two.call._taps
+        await unmanage()
+        await until(lambda: not two.call._taps, "what is out of reach to be measured no longer")
+        await until(lambda: told[-1] == set(), "nothing to be told of it")
+        nursery.cancel_scope.cancel()
+
+
+@unit
+async def unmanage() -> None:
+    await rows("DELETE FROM management")
 
 
 @pytest.mark.parametrize("nonsense", ["[", b"\xff\xfe", '{"calls": ["x"]}', {"calls": [str(UUID(int=1))] * 51}, "{}"])

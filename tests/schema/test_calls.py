@@ -95,6 +95,8 @@ async def test_nobody_finds_more_or_less_than_his_scope_reaches(database_url: st
         assert page.next is None
         assert await calls.count_calls(scope, silent_nodes=()) == len(expected)
         opened = {name for name, call in house.calls.items() if await calls.get_call(scope, call.id, silent_nodes=())}
+        at_once = await calls.get_calls(scope, [call.id for call in house.calls.values()], silent_nodes=())
+        assert {name for name, call in house.calls.items() if call.id in at_once} == opened
         assert opened == expected
         assert await calls.get_call(scope, new_id(), silent_nodes=()) is None
 
