@@ -1,8 +1,8 @@
 """Rebuilds what the database knows of finished calls, from the manifests that lie beside their recordings.
 
 Calls that are there already are told again, which changes nothing; so it may run beside an archive, at any time and any
-number of times. A call that is somebody's stays his; one that is nobody's, or was lost with the database, goes to whoever
-has its phone now. A stuck call that the database lost comes back with its reason alone: what it told was in there.
+number of times. A call that is somebody's stays his; one that is nobody's, or was lost with the database, goes to
+whoever has its phone now. A stuck call that was lost comes back with its reason alone: what it told was in there.
 
 Not here: how a call is told (`listing.py`), the command (the composition root).
 """
