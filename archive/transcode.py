@@ -16,6 +16,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from itertools import chain, count
 from pathlib import Path
@@ -41,6 +42,8 @@ PART_LASTS_S: Final = 600.0
 PART: Final = ".part"
 # As many at a time: each takes a core.
 WORKERS: Final = 2
+# Somebody's conversions are made one after the other, and so many of them may wait: nobody waits for all of another's.
+MOST_OF_ONE: Final = 5
 NICE: Final = 15
 # A file's name holds this much of the sha256: a recording that was made anew has another.
 DIGEST_CHARACTERS: Final = 16
@@ -57,6 +60,10 @@ class TranscodeFailed(Exception):
 
 class NoRoom(TranscodeFailed):
     """The disk is nearly full, and what is left is kept for recording."""
+
+
+class TooManyOrdered(TranscodeFailed):
+    """Whoever asks waits for as many conversions as one may."""
 
 
 class _Job:
@@ -76,14 +83,24 @@ class Transcoder:
         self._most_bytes = most_bytes
         self._jobs: dict[str, _Job] = {}
         self._room = trio.CapacityLimiter(WORKERS)
+        self._ordered: Counter[str] = Counter()
+        self._turns: dict[str, trio.Lock] = {}
         self._numbers = count()
 
     async def open(
-        self, source: StoredFile, call_id: str, sha256: str, form: AudioFormat, rate_hz: int, duration_s: float
+        self,
+        source: StoredFile,
+        call_id: str,
+        sha256: str,
+        form: AudioFormat,
+        rate_hz: int,
+        duration_s: float,
+        *,
+        owner: str,
     ) -> StoredFile:
         """The recording in another format, open; it is made first where the cache does not hold it.
 
-        `source` is the stored file, which stays open. Raises `TranscodeFailed`.
+        `source` is the stored file, which stays open. `owner` is who asks. Raises `TranscodeFailed`.
         """
         name = f"{call_id}-{sha256[:DIGEST_CHARACTERS]}.{form}"
         path = self._cache / name
@@ -92,12 +109,15 @@ class Transcoder:
             return cached
         job = self._jobs.get(name)
         if job is None:
+            if self._ordered[owner] >= MOST_OF_ONE:
+                raise TooManyOrdered(f"{owner} waits for {MOST_OF_ONE} conversions.")
+            self._ordered[owner] += 1
             job = self._jobs[name] = _Job()
             whole_bytes = round(duration_s * rate_hz) * 4  # as WAV, the largest
             source_path = source.path
 
             async def work() -> None:
-                await self._make(job, source_path, path, form, rate_hz, whole_bytes)
+                await self._make(job, owner, source_path, path, form, rate_hz, whole_bytes)
 
             self._spawn(work)
         await job.done.wait()
@@ -109,10 +129,10 @@ class Transcoder:
         return cached
 
     async def _make(
-        self, job: _Job, source: Path, path: Path, form: AudioFormat, rate_hz: int, whole_bytes: int
+        self, job: _Job, owner: str, source: Path, path: Path, form: AudioFormat, rate_hz: int, whole_bytes: int
     ) -> None:
         try:
-            async with self._room:
+            async with self._turns.setdefault(owner, trio.Lock()), self._room:
                 await self._convert(source, path, form, rate_hz, whole_bytes)
         except TranscodeFailed as failure:
             log.error("transcode_failed", source=str(source), format=form, reason=str(failure))
@@ -122,6 +142,10 @@ class Transcoder:
             raise
         finally:
             del self._jobs[path.name]
+            self._ordered[owner] -= 1
+            if not self._ordered[owner]:
+                del self._ordered[owner]
+                self._turns.pop(owner, None)
             job.done.set()
 
     async def _convert(self, source: Path, path: Path, form: AudioFormat, rate_hz: int, whole_bytes: int) -> None:

@@ -29,8 +29,8 @@ from quart_trio.wrappers import TrioResponse
 from archive.encode import AudioFormat
 from archive.peaks import Peaks
 from archive.shelf import NotOnShelf, Shelf, StoredFile
-from archive.transcode import NoRoom, TranscodeFailed, Transcoder
-from portal import ranges
+from archive.transcode import NoRoom, TooManyOrdered, TranscodeFailed, Transcoder
+from portal import gate, ranges
 from portal.config import portal
 from portal.errors import Problem
 from portal.finding import find_call
@@ -135,13 +135,25 @@ async def _converted(
 ) -> StoredFile:
     try:
         return await transcoder.open(
-            stored, str(call_id), recording.sha256, form, recording.rate_hz, recording.duration_s
+            stored,
+            str(call_id),
+            recording.sha256,
+            form,
+            recording.rate_hz,
+            recording.duration_s,
+            owner=str(gate.account().id),
         )
     except TranscodeFailed as failure:
         if isinstance(failure, NoRoom):
             told = gettext(
                 "The server's disk is nearly full and what is left is kept for recording, so nothing is converted. "
                 "The recording is safe: %(stored)s is the format in which it can be had.",
+                stored=recording.format,
+            )
+        elif isinstance(failure, TooManyOrdered):
+            told = gettext(
+                "You wait for several conversions already. Ask again when one of them is done; %(stored)s is the "
+                "format in which this recording can be had at once.",
                 stored=recording.format,
             )
         else:

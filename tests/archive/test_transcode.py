@@ -19,7 +19,16 @@ import trio
 from archive import transcode as transcoding
 from archive.encode import Encoding
 from archive.shelf import StoredFile, open_file
-from archive.transcode import FOLDER, NoRoom, TranscodeFailed, Transcoder, make_room, transcode
+from archive.transcode import (
+    FOLDER,
+    MOST_OF_ONE,
+    NoRoom,
+    TooManyOrdered,
+    TranscodeFailed,
+    Transcoder,
+    make_room,
+    transcode,
+)
 from tests.archive.calls import CALLEE_HZ, CALLER_HZ, level, tone
 from tests.archive.test_encode import FORMATS, RATE_HZ, decode, encode
 
@@ -44,9 +53,9 @@ async def transcoder(tmp_path: Path, **options) -> AsyncIterator[Transcoder]:
             nursery.cancel_scope.cancel()
 
 
-async def ask(of: Transcoder, source: StoredFile, form: str, call: str = CALL) -> StoredFile:
+async def ask(of: Transcoder, source: StoredFile, form: str, call: str = CALL, owner: str = "ann") -> StoredFile:
     digest = hashlib.sha256(source.path.read_bytes()).hexdigest()
-    return await of.open(source, call, digest, form, RATE_HZ, SECONDS)
+    return await of.open(source, call, digest, form, RATE_HZ, SECONDS, owner=owner)
 
 
 def cached(tmp_path: Path) -> list[str]:
@@ -93,6 +102,42 @@ async def test_it_is_made_once_and_then_kept(tmp_path):
         assert stat.S_IMODE(first.path.parent.stat().st_mode) == 0o700
         with av.open(first.file) as container:
             assert container.format.name == "mp3"
+
+
+async def test_nobody_waits_for_all_that_another_ordered(tmp_path):
+    source = stored(tmp_path, "flac", 60)
+    done: list[str] = []
+
+    async def one(owner: str, number: int) -> None:
+        (await ask(of, source, "mp3", f"{owner}-{number}", owner)).close()
+        done.append(owner)
+
+    async with transcoder(tmp_path) as of, trio.open_nursery() as nursery:
+        for number in range(MOST_OF_ONE):
+            nursery.start_soon(one, "ann", number)
+        await until(lambda: of._ordered["ann"] == MOST_OF_ONE)
+        with pytest.raises(TooManyOrdered):
+            await ask(of, source, "mp3", "one more", "ann")
+        await one("bob", 0)
+        assert done.count("ann") <= 2
+        nursery.cancel_scope.cancel()
+    source.close()
+
+
+async def test_who_waited_may_ask_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(transcoding, "MOST_OF_ONE", 1)
+    with stored(tmp_path, "flac").file:
+        source = open_file(tmp_path / "stored.flac")
+        async with transcoder(tmp_path) as of:
+            for number in range(2):
+                (await ask(of, source, "wav", str(number))).close()
+            assert (of._ordered, of._turns) == ({}, {})
+        source.close()
+
+
+async def until(true) -> None:
+    while not true():
+        await trio.lowlevel.checkpoint()
 
 
 async def test_who_asks_at_the_same_time_gets_the_same_one(tmp_path):
