@@ -5,6 +5,7 @@ that neither side can drift from the other, and a stall is caught up with at onc
 
 - A packet lies where its source's clock puts it: its end at its arrival, for a source's first packet, and by its
   timestamp from there on. So duplicates and reordering change nothing, and what is lost or was not sent is silence.
+- What comes too late to be heard, or so much at once that it cannot be held, is lost and told as such.
 - A frame is given out once the latest of the packets that belong in it can be expected. How long that takes is measured
   (packet time, the engine's visits, the network): the delay covers nearly all of the packets of the last second. It
   grows within two packets, and shrinks within a second or two.
@@ -117,15 +118,20 @@ class _Source:
         self._window, self._floor_ns = window, late_ns
         return self._lay_anew(drift_ns, begin_ns) if abs(drift_ns) > DRIFT_NS else begin_ns
 
-    def count(self, sequence: int, at: int) -> None:
-        """Note what is missing before a packet that lies at sample `at`."""
+    def count(self, sequence: int, at: int) -> bool:
+        """Note what is missing before a packet that lies at sample `at`. Whether it is the first of its number."""
         ahead = (sequence - self._highest) & 0xFFFF
         if ahead >= 0x8000:
-            self._missing.pop(sequence, None)
-        elif ahead:
+            return self._missing.pop(sequence, None) is not None
+        if ahead:
             first = self._highest + 1 if ahead <= MOST_MISSING else sequence - 1
             self._missing.update((number & 0xFFFF, at) for number in range(first, self._highest + ahead))
             self._highest = sequence
+        return ahead > 0
+
+    def lose(self, sequence: int, at: int) -> None:
+        """A packet that lies at sample `at` came, and cannot be given out."""
+        self._missing[sequence] = at
 
     def miss(self, end: int) -> bool:
         """Whether packets are missing before sample `end`; they are told of once."""
@@ -273,13 +279,15 @@ class _Lane:
                 return None
         begin_ns = source.place(packet.timestamp, length_ns, arrival_ns)
         begin = _samples(begin_ns)
-        source.count(packet.sequence, begin)
+        new = source.count(packet.sequence, begin)
         samples = known.decoder.decode(payload[None, :])[0]
         at = begin - self._from
         if -len(samples) < at < len(self._buffer):
             room = self._buffer[max(0, at) : at + len(samples)]
             room[:] = samples[max(0, -at) :][: len(room)]
             self.end = max(self.end, begin + len(samples))
+        elif new:
+            source.lose(packet.sequence, begin)
         return begin_ns
 
     def take(self, begin: int, end: int) -> tuple[Samples | None, bool]:

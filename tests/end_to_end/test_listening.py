@@ -203,9 +203,9 @@ async def test_an_engine_that_stands_still_is_told_in_two_seconds_and_heard_agai
             await seen(lambda: heard.told("error"), "the line to be given up", PATIENCE_S)
             house.engine.thaw()
             await seen(lambda: len(heard.told("hello")) == 2, "the line to be mended", PATIENCE_S)
-            # What was asked while it stood still was done once it went on: nobody knew, and it did no harm.
-            status, answer = await trio.to_thread.run_sync(house.ask, "PUT", path, {"state": "recording"})
-            assert (status, answer["state"]) == (200, "recording")
+            # What was asked while it stood still was not done once it went on: it is recording since its start.
+            answer = await trio.to_thread.run_sync(house.ask, "PUT", path, {"state": "recording"})
+            assert answer == (200, {"state": "recording", "position_s": 0})
             frames = len(heard.frames)
             await talk(call, 1.0)
             assert len(heard.frames) > frames

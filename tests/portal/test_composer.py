@@ -319,6 +319,23 @@ def test_a_stall_is_caught_up_with() -> None:
     assert line.composer.delay_ns <= MOST_DELAY_NS
 
 
+@pytest.mark.parametrize("stall_ms", [2500, 4000])
+def test_what_a_long_stall_costs_is_told(stall_ms: int) -> None:
+    """The engine stands still while its kernel goes on receiving, and then hands over everything at once."""
+    line = Line()
+    for at_ms, packet in sides(line, 10_000):
+        line.arrive(at_ms, packet)
+    line.run(2000)
+    line._now_ms += stall_ms - line.visit_ms
+    line.run(9000)
+    line.heard()  # frames follow one another
+    quiet = [sound for sound in line.sounds if np.abs(sound.samples).max() < 1000 and sound.position_s > 0.1]
+    assert quiet[0].gap
+    lost_from_s, lost_until_s = quiet[0].position_s, quiet[-1].position_s + 0.5
+    assert all(lost_from_s <= sound.position_s <= lost_until_s for sound in line.sounds if sound.gap)
+    assert not any(sound.gap for sound in line.sounds if sound.position_s > 2 + stall_ms / 1000 + 0.5)
+
+
 def test_the_delay_follows_the_packet_time_and_shrinks_again() -> None:
     line = Line()
     sender = Sender(0)
