@@ -332,7 +332,9 @@ class Settings(BaseSettings):
     )
     finisher_threads: Whole = _setting(1, "Recordings finished at the same time, one thread each.", ge=1, le=64)
     node: Annotated[str, PlainValidator(_node)] = _setting(
-        "", "Name of this engine in calls and logs. Empty: the host's name."
+        "",
+        "Name of this engine in calls and logs. It must be unique among those that share a database: two of one "
+        "name would mark each other's calls as lost. Empty: the host's name.",
     )
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = _setting(
         "info", "Least weight of what is logged: `debug`, `info`, `warning` or `error`."

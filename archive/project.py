@@ -26,6 +26,7 @@ from schema.values import (
     RecordingRecord,
     RecordingState,
     StreamRecord,
+    lines_of_party,
 )
 
 # Every call is recorded from its start, and may be paused.
@@ -190,10 +191,7 @@ def nothing_but(call_id: UUID, node: str, started_ns: int) -> CallSoFar:
 
 
 def _lines(party: Party) -> tuple[str, ...]:
-    """By what a party's phone may be known, the surest first: its number, its AOR, the AOR's user part."""
-    aor = party.aor.removeprefix("sips:").removeprefix("sip:")
-    user = aor.partition("@")[0]
-    return tuple(dict.fromkeys(filter(None, (party.number, party.aor, aor, user))))
+    return lines_of_party(party.number, party.aor)
 
 
 def _party(party: Party, address: str, user_id: UUID | None) -> PartyRecord:

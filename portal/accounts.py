@@ -11,6 +11,7 @@ from typing import Final
 
 from portal import passwords
 from schema import people
+from schema.claims import claim_calls
 from schema.database import DatabaseError, open_database
 from schema.values import Account, Role
 
@@ -69,9 +70,11 @@ async def add_user(database_url: str, new: NewUser) -> str:
             raise Refused(f"{error} No account was made.") from error
         except DatabaseError as error:
             raise Refused(f"{error.what} No account was made.") from error
+        earlier = await _claim(made) if new.phones else ""
     access = "may sign in" if made.may_sign_in else "has no web access (none without --password-stdin)"
     told = f"{made.login} ({made.role}) of tenant {made.tenant} was added and {access}."
-    return f"{told} The group {new.group} is new." if group_is_new else told
+    group = f"The group {new.group} is new." if group_is_new else ""
+    return " ".join(filter(None, (told, group, earlier)))
 
 
 async def add_token(database_url: str, login: str, tenant: str | None = None, name: str = "") -> str:
@@ -90,6 +93,15 @@ async def add_token(database_url: str, login: str, tenant: str | None = None, na
         except DatabaseError as error:
             raise Refused(f"{error.what} {none_made}") from error
     return token
+
+
+async def _claim(made: Account) -> str:
+    """Calls that were recorded before anybody had his phones are his; a sentence says how many, where there are any."""
+    try:
+        claimed = await claim_calls(made.tenant_id, made.id)
+    except DatabaseError as error:
+        return f"Not all earlier calls of these phones are this user's yet: {error.what} Run `earshot reindex` then."
+    return f"Earlier calls of these phones that were nobody's, and are this user's now: {claimed}." if claimed else ""
 
 
 def _checked(new: NewUser) -> NewUser:

@@ -32,6 +32,7 @@ __all__ = [
     "mark_ended",
     "nodes",
     "offset",
+    "store",
     "unended",
     "unfinished",
     "users_of_lines",
@@ -74,7 +75,7 @@ async def apply(node: str, offset: Offset, events: Sequence[Event], records: Seq
     An event that is there already, and a record older than the one that is there, change nothing.
     """
     async with transaction():
-        await _store(records, final=False)
+        await store(records, final=False)
         await _add(events)
         await rows(
             "INSERT INTO outbox_offset (node, segment, block) VALUES ($1, $2, $3) "
@@ -89,7 +90,7 @@ async def apply(node: str, offset: Offset, events: Sequence[Event], records: Seq
 async def finish(record: CallRecord) -> None:
     """Stores what a call came to, whatever was known of it before, and drops its events."""
     async with transaction():
-        await _store([replace(record, finished=True)], final=True)
+        await store([replace(record, finished=True)], final=True)
         await rows("DELETE FROM call_event WHERE call_id = $1", record.id)
 
 
@@ -136,8 +137,8 @@ async def users_of_lines(lines: Sequence[str]) -> dict[str, tuple[UUID, UUID]]:
     return {line: user for line, user in found.items() if line not in twice}
 
 
-async def _store(given: Sequence[CallRecord], *, final: bool) -> None:
-    """Stores the newest record of each call, unless a newer one is there. `final`: whatever is there."""
+async def store(given: Sequence[CallRecord], *, final: bool) -> None:
+    """Inside a transaction: stores the newest record of each call, unless a newer one is there; `final`: even then."""
     latest: dict[UUID, CallRecord] = {}
     # By id: two writers that store the same calls do not wait for each other crosswise.
     for record in sorted(given, key=lambda record: (record.id, record.events)):

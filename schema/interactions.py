@@ -24,6 +24,7 @@ async def assign(given: Sequence[CallRecord]) -> None:
     """Inside a transaction: gives each call its interaction, and moves one whose group became known later."""
     tenants = {record.id: record.tenant_id for record in given}
     found = await rows_in("SELECT call_id, interaction_id, tenant_id FROM part WHERE call_id IN", list(tenants))
+    before = {as_id(row["call_id"]): as_id(row["interaction_id"]) for row in found}
     now = {
         as_id(row["call_id"]): as_id(row["interaction_id"])
         for row in found
@@ -44,10 +45,10 @@ async def assign(given: Sequence[CallRecord]) -> None:
             "ON CONFLICT (call_id, number) DO UPDATE "
             "SET interaction_id = excluded.interaction_id, tenant_id = excluded.tenant_id",
         )
-        if record.id in now:
+        if before.get(record.id, wanted) != wanted:
             await rows(
                 "DELETE FROM interaction WHERE id = $1 AND NOT EXISTS (SELECT 1 FROM part WHERE interaction_id = $1)",
-                now[record.id],
+                before[record.id],
             )
 
 

@@ -198,3 +198,10 @@ class Page:
 
     calls: tuple[CallView, ...]
     next: str | None
+
+
+def lines_of_party(number: str, aor: str) -> tuple[str, ...]:
+    """By what a party's phone may be known, the surest first: its number, its AOR, the AOR's user part."""
+    address = aor.removeprefix("sips:").removeprefix("sip:")
+    user = address.partition("@")[0]
+    return tuple(dict.fromkeys(filter(None, (number, aor, address, user))))

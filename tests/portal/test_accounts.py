@@ -7,9 +7,11 @@ import pytest
 
 from portal.accounts import MOST_CHARACTERS, NewUser, Refused, add_token, add_user
 from schema import people
+from schema.clerk import finish
 from schema.database import open_database
-from schema.values import Role
+from schema.values import PartyRecord, Role
 from tests.portal.visitor import PASSWORD
+from tests.schema.given import a_full_call
 
 ANNA = NewUser(login="anna", role=Role.USER, password=None)
 NO_NAMES = ("", " ", "\t", "a\0b", "a\nb", "an\udcffna", "\u200b", "x" * (MOST_CHARACTERS + 1), "x" * 5000)
@@ -45,6 +47,14 @@ async def test_texts_are_trimmed(url: str) -> None:
     with pytest.raises(Refused, match="The phone 200 belongs to another user of Acme"):
         await add_user(url, replace(ANNA, login="berta", tenant="ACME", phones=["200"]))
     assert "is new" not in await add_user(url, replace(ANNA, login="berta", tenant="ACME", group="sales"))
+
+
+async def test_earlier_calls_of_a_new_users_phones_are_his(url: str) -> None:
+    async with open_database(url, migrate=True):
+        await finish(a_full_call(callee=PartyRecord("200")))
+    told = await add_user(url, replace(ANNA, phones=["200"]))
+    assert told.endswith("Earlier calls of these phones that were nobody's, and are this user's now: 1.")
+    assert "Earlier" not in await add_user(url, replace(ANNA, login="ben", phones=["201"]))
 
 
 @pytest.mark.parametrize("role", [Role.USER, Role.ADMINISTRATOR])
