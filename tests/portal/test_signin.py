@@ -1,7 +1,6 @@
 """Signing in and out, as somebody with a browser does it."""
 
 import pytest
-from quart_trio import QuartTrio
 
 from portal.limits import LOGIN
 from schema import people
