@@ -5,6 +5,7 @@ Not here: listening sockets and signals (`server.py`), and what the pages do.
 
 from typing import Any, Final
 
+from jinja2 import Template
 from quart import Blueprint, redirect
 from quart_trio import QuartTrio
 
@@ -39,6 +40,13 @@ class _App(QuartTrio):
         """Quart's own line about a failure: `errors.py` has written it, with its number."""
 
 
+class _Template(Template):
+    """Nothing in our templates has to be awaited. Templates that might be take more than twice as long."""
+
+    async def render_async(self, *args: Any, **kwargs: Any) -> str:
+        return self.render(*args, **kwargs)
+
+
 def create_app(config: PortalConfig, gateways: Gateways) -> QuartTrio:
     """The application; serve it inside `schema.database.open_database`.
 
@@ -58,6 +66,8 @@ def create_app(config: PortalConfig, gateways: Gateways) -> QuartTrio:
     static = StaticFiles()
     app.add_url_rule("/static/<path:name>", "static", static.serve)
     app.jinja_env.globals["static_url"] = static.url
+    app.jinja_env.is_async = False
+    app.jinja_env.template_class = _Template
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     sessions.register(app, config)
     errors.register(app)

@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
+import trio
+
 from portal import gate
 from portal.config import portal
 from portal.errors import not_found
@@ -17,12 +19,18 @@ from schema.values import CallStage, CallView
 
 # A node says every five seconds that it lives.
 SILENT_AFTER_S: Final = 20.0
+# Every page asks which nodes those are.
+SILENT_FOR_S: Final = 1.0
 RUNNING: Final = frozenset({CallStage.ACTIVE, CallStage.UNREACHABLE})
 
 
 async def silent_nodes() -> frozenset[str]:
     """The nodes of which nothing was heard lately."""
-    return await calls.silent_nodes(datetime.now(UTC), SILENT_AFTER_S)
+    known = portal().memory.silent
+    if trio.current_time() >= known.until_s:
+        known.names = await calls.silent_nodes(datetime.now(UTC), SILENT_AFTER_S)
+        known.until_s = trio.current_time() + SILENT_FOR_S
+    return known.names
 
 
 async def find_call(call_id: UUID) -> CallView:

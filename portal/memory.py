@@ -80,6 +80,14 @@ class Remembered(Generic[Key, Value]):
         return found[0] if found is not None and trio.current_time() - found[1] < LASTS_S else None
 
 
+@dataclass(slots=True)
+class SilentNodes:
+    """The engines of which nothing was heard, as known until `until_s` of trio's clock."""
+
+    names: frozenset[str] = frozenset()
+    until_s: float = -math.inf
+
+
 @dataclass(frozen=True, slots=True)
 class Memory:
     """What a portal remembers. Sessions and tokens go by their hashes; calls are those that ran, by who saw them."""
@@ -87,6 +95,7 @@ class Memory:
     sessions: Remembered[bytes, tuple[Account, datetime]] = field(default_factory=Remembered)
     tokens: Remembered[bytes, Account] = field(default_factory=Remembered)
     calls: Remembered[tuple[Scope, UUID], CallView] = field(default_factory=Remembered)
+    silent: SilentNodes = field(default_factory=SilentNodes)
 
 
 def _keep(kept: dict[Key, Value], key: Key, value: Value) -> None:

@@ -21,6 +21,15 @@ from schema.values import CallRecord, CallStage, CallView, Page, Scope
 
 __all__ = ["count_calls", "get_call", "get_calls", "list_calls", "node_of", "nodes", "silent_nodes"]
 
+# With the names of the users whose call it is, and its interaction.
+_CALLS: Final = (
+    'SELECT "call".*, part.interaction_id, caller.name AS caller_user, callee.name AS callee_user FROM "call" '
+    'LEFT JOIN part ON part.call_id = "call".id AND part.number = 0 '
+    'LEFT JOIN account AS caller ON caller.id = "call".caller_user_id '
+    'LEFT JOIN account AS callee ON callee.id = "call".callee_user_id WHERE "call".id IN'
+)
+# What lists show of a call's children; the rest would be most of the work.
+_LISTED: Final = ("pause_span", "recording")
 # The start of a page's last call (microseconds since 1970) and its id.
 _CURSOR: Final = struct.Struct(">q16s")
 
@@ -34,14 +43,14 @@ async def list_calls(
     cursor: str | None = None,
     silent_nodes: Collection[str],
 ) -> Page:
-    """The newest calls that the scope reaches, after the cursor.
+    """The newest calls that the scope reaches, after the cursor; without their participants and streams.
 
     `stages`: none means all. Errors: ValueError, a sentence, where the cursor is none of ours.
     """
     query = ScopedCalls(scope, frozenset(stages), sorted(silent_nodes), None if cursor is None else _position(cursor))
     found = await rows(query.newest(limit + 1), *query.values)
     ids = [as_id(row["id"]) for row in found[:limit]]
-    views = await _views(scope, ids, frozenset(silent_nodes))
+    views = await _views(scope, ids, frozenset(silent_nodes), _LISTED)
     more = _cursor(as_moment(found[limit - 1]["started_at"]), ids[-1]) if len(found) > limit else None
     return Page(calls=tuple(views[call_id] for call_id in ids if call_id in views), next=more)
 
@@ -75,33 +84,30 @@ async def get_calls(scope: Scope, call_ids: Sequence[UUID], *, silent_nodes: Col
     return await _views(scope, [as_id(row["id"]) for row in found], frozenset(silent_nodes))
 
 
-async def _views(scope: Scope, ids: Sequence[UUID], silent: Collection[str]) -> dict[UUID, CallView]:
-    """The calls with these ids, where they are the tenant's."""
+async def _views(
+    scope: Scope, ids: Sequence[UUID], silent: Collection[str], tables: Collection[str] = tuple(records.CHILDREN)
+) -> dict[UUID, CallView]:
+    """The calls with these ids, where they are the tenant's, with what these tables have of them."""
     if not ids:
         return {}
-    calls = {as_id(row["id"]): row for row in await rows_in('SELECT * FROM "call" WHERE id IN', ids)}
+    calls = {as_id(row["id"]): row for row in await rows_in(_CALLS, ids)}
     calls = {call_id: row for call_id, row in calls.items() if as_id(row["tenant_id"]) == scope.tenant_id}
     children: dict[UUID, dict[str, list[dict[str, Any]]]] = {
         call_id: {table: [] for table in records.CHILDREN} for call_id in ids
     }
-    for table in records.CHILDREN:
+    for table in tables:
         found = await rows_in(f"SELECT * FROM {table} WHERE call_id IN", ids)  # noqa: S608  # a name of ours
         for row in sorted(found, key=lambda row: row["number"]):
             children[as_id(row["call_id"])][table].append(row)
-    parts = await rows_in("SELECT call_id, interaction_id FROM part WHERE number = 0 AND call_id IN", ids)
-    interactions = {as_id(row["call_id"]): as_id(row["interaction_id"]) for row in parts}
-    users = {user for row in calls.values() for side in ("caller", "callee") if (user := records.user_id(row, side))}
-    named = await rows_in("SELECT id, name FROM account WHERE id IN", sorted(users))
-    names = {as_id(row["id"]): row["name"] for row in named}
     views = {}
     for call_id, row in calls.items():
         record = records.call_record(row, children[call_id])
-        mine = [party.user_id for party in (record.caller, record.callee) if party.user_id is not None]
+        interaction, users = row["interaction_id"], ((record.caller, "caller_user"), (record.callee, "callee_user"))
         views[call_id] = CallView(
             record=record,
             stage=_stage(record, row["phase"], silent),
-            interaction_id=interactions.get(call_id, call_id),
-            user_names={user: names[user] for user in mine if user in names},
+            interaction_id=call_id if interaction is None else as_id(interaction),
+            user_names={party.user_id: row[name] for party, name in users if party.user_id and row[name] is not None},
         )
     return views
 
