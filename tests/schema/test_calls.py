@@ -2,7 +2,7 @@
 
 import itertools
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,7 @@ from schema.database import open_database, reading, rows, unit
 from schema.models import Management
 from schema.scoped import ScopedCalls
 from schema.values import Account, CallRecord, CallStage, Offset, Page, PartyRecord, Role, Scope
-from tests.schema.given import NOON, a_call, a_user
+from tests.schema.given import NOON, a_call, a_full_call, a_user
 
 
 @dataclass
@@ -190,6 +190,27 @@ async def test_a_supervisor_may_manage_single_users(database_url: str) -> None:
         await manage(sue, cat)
         page = await calls.list_calls(Scope(sue.tenant_id, sue.id, "managed"), silent_nodes=())
         assert house.calls["cat ended"].id in {view.record.id for view in page.calls}
+
+
+async def test_a_list_tells_what_it_shows_and_leaves_the_rest(database_url: str) -> None:
+    async with open_database(database_url):
+        amy, bob = await a_user("amy", name="Amy Ames"), await a_user("bob", name="Bob Bell")
+        call = a_full_call(caller=PartyRecord("1", user_id=amy.id), callee=PartyRecord("2", user_id=bob.id))
+        first, strangers = a_call(-5, group_id=call.group_id), a_call(-9)
+        await clerk.apply("one", Offset(), [], [first, strangers])
+        await clerk.finish(call)
+        scope = Scope(call.tenant_id, amy.id, "tenant")
+        listed = (await calls.list_calls(scope, silent_nodes=())).calls
+        opened = await calls.get_call(scope, call.id, silent_nodes=())
+        assert opened is not None
+        assert opened.record == call
+        assert opened.interaction_id == first.id
+        assert opened.user_names == {amy.id: "Amy Ames", bob.id: "Bob Bell"}
+        assert listed[0] == replace(opened, record=replace(call, participants=(), streams=()))
+        assert [(view.interaction_id, view.user_names) for view in listed[1:]] == [
+            (first.id, {}),
+            (strangers.id, {}),
+        ]
 
 
 @reading

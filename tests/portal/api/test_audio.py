@@ -163,6 +163,16 @@ async def test_a_recording_that_cannot_be_converted(app, api, config, keep_recor
     assert "opus is the format in which it can be had" in (await response.get_json())["detail"]
 
 
+async def test_who_waits_for_many_conversions_is_told_so(app, api, keep_recorded, monkeypatch):
+    monkeypatch.setattr("archive.transcode.MOST_OF_ONE", 0)
+    record = await keep_recorded()
+    async with app.test_app():
+        response = await api.get(path_of(record, "?format=mp3"))
+        assert response.status_code == 503
+        assert (await response.get_json())["detail"].startswith("You wait for several conversions already.")
+        assert (await api.get(path_of(record))).status_code == 200
+
+
 async def test_who_may_not_see_a_call_gets_nothing_of_it(api, person, app, keep_recorded):
     record = await keep_recorded()
     _, stranger = await person("eve", Role.USER)
