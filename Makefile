@@ -74,7 +74,7 @@ $(ASSETS): package.json package-lock.json .npmrc portal/assets.py | $(BIN)/pip
 	@$(BIN)/python -m portal.assets
 
 test: $(VENV)/.installed-for-development $(ASSETS) test-tools
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses auto --dist loadfile
 
 test-tools:
 	@missing=; PATH="$(TOOL_PATH)"; \
