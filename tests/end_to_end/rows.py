@@ -52,7 +52,8 @@ def views(url: str) -> dict[UUID, CallView]:
         cursor: str | None = None
         while True:
             page = await portal.list_calls(scope, limit=100, cursor=cursor, silent_nodes=())
-            found |= {view.record.id: view for view in page.calls}
+            listed = [view.record.id for view in page.calls]  # lists leave out some of what there is
+            found |= await portal.get_calls(scope, listed, silent_nodes=())
             cursor = page.next
             if cursor is None:
                 return found

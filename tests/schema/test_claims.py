@@ -14,8 +14,10 @@ TABLES = ("call", "participant", "media_stream", "pause_span", "recording", "int
 
 
 async def seen(user: Account) -> dict[object, CallRecord]:
-    page = await calls.list_calls(Scope(user.tenant_id, user.id, "own"), limit=200, silent_nodes=())
-    return {view.record.id: view.record for view in page.calls}
+    scope = Scope(user.tenant_id, user.id, "own")
+    page = await calls.list_calls(scope, limit=200, silent_nodes=())
+    found = await calls.get_calls(scope, [view.record.id for view in page.calls], silent_nodes=())
+    return {view.record.id: view.record for view in found.values()}
 
 
 @unit
