@@ -167,7 +167,7 @@ def logins_of(folder: Path, programs: Programs) -> Logins:
     new = folder / "data.new"
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir(mode=0o700)
-    logins = Logins({person.login: _password() for person in PEOPLE}, "")
+    logins = Logins({person.login: password_for(person.login) for person in PEOPLE}, "")
     # A group is there once somebody is in it; then somebody can manage it.
     for person in reversed(PEOPLE):
         words = ("user", "add", person.login, "--role", person.role, *person.options, "--password-stdin")
@@ -180,9 +180,13 @@ def logins_of(folder: Path, programs: Programs) -> Logins:
     return Logins(logins.passwords, token)
 
 
-def _password() -> str:
-    syllables = [secrets.choice(_CONSONANTS) + secrets.choice(_VOWELS) for _ in range(8)]
-    return "-".join(first + second for first, second in zip(syllables[::2], syllables[1::2], strict=True))
+def password_for(login: str) -> str:
+    """A random one that can be typed. It never holds the login: Earshot would refuse it."""
+    while True:
+        syllables = [secrets.choice(_CONSONANTS) + secrets.choice(_VOWELS) for _ in range(8)]
+        password = "-".join(first + second for first, second in zip(syllables[::2], syllables[1::2], strict=True))
+        if login not in password:
+            return password
 
 
 def _free_port(first: int, *kinds: socket.SocketKind) -> int:
