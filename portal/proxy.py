@@ -19,7 +19,7 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 def at_hand() -> Request | Websocket:
     """The request or the websocket that is being answered."""
-    return request._get_current_object() if has_request_context() else websocket._get_current_object()  # type: ignore
+    return request if has_request_context() else websocket
 
 
 def client_address() -> str:

@@ -38,5 +38,6 @@ def test_two_hours_need_as_much_as_five_minutes(tmp_path):
     short = peak_kib(tmp_path / "short", 300)
     long = peak_kib(tmp_path / "long", 7200)
     # The two hours are 115 MB of packets and as much of samples; what grows is 24 bytes a second and stream.
+    # (It may come out as less: what the program itself takes varies by some hundred KiB.)
     assert short > 0
-    assert long - short < 8 * 1024
+    assert abs(long - short) < 8 * 1024
