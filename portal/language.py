@@ -12,6 +12,7 @@ from typing import Final
 from zoneinfo import available_timezones
 
 from babel.core import Locale
+from babel.dates import get_timezone, get_timezone_name
 from markupsafe import Markup
 from quart import Quart
 from quart_babel import Babel, format_date, format_datetime, format_time, get_locale
@@ -42,6 +43,7 @@ def register(app: Quart) -> None:
     app.jinja_env.filters.update(moment=moment, day=day, clock=clock)
     app.add_template_global(lambda: str(get_locale() or DEFAULT_LANGUAGE).replace("_", "-"), "html_language")
     app.add_template_global(zone, "zone")
+    app.add_template_global(zone_name, "zone_name")
 
 
 def languages() -> list[str]:
@@ -64,6 +66,14 @@ def zone() -> str:
     visitor = gate.visitor()
     wanted = [visitor.time_zone if visitor is not None else "", at_hand().cookies.get(ZONE_COOKIE, "")]
     return next((name for name in wanted if name in ZONES), DEFAULT_ZONE)
+
+
+def zone_name(name: str = "") -> str:
+    """A time zone as people call it: `Europe/Berlin` -> `Central European Time (Europe/Berlin)`."""
+    known = name or zone()
+    return (
+        f"{get_timezone_name(get_timezone(known), locale=get_locale())} ({known})" if known != DEFAULT_ZONE else known
+    )
 
 
 def moment(at: datetime) -> Markup:

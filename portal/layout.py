@@ -1,25 +1,51 @@
-"""What the page around every page needs: who is signed in, icons, names of roles, the server's clock.
+"""What the page around every page needs: who is signed in, menus, the tenant's look, icons, the server's clock.
 
-Not here: what stands on the pages.
+Not here: what stands on the pages, and which entries the menus have (`menus.py`).
 """
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Final
 
 from markupsafe import Markup
-from quart import Quart
+from quart import Quart, url_for
 from quart_babel import gettext
 
-from portal import gate, sessions
+from portal import gate, menus, sessions
+from portal.accent import DEFAULT, Accent, accent
 from portal.config import VERSION
-from schema.values import Account, Role
+from schema.roles import Permission, Role
+from schema.values import Account
+
+PRODUCT: Final = "Earshot"
+LOGO: Final = "earshot.svg"
 
 ROLE_NAMES: Final[dict[Role, Callable[[], str]]] = {
+    Role.OPERATOR: lambda: gettext("Platform operator"),
     Role.ADMINISTRATOR: lambda: gettext("Administrator"),
     Role.SUPERVISOR: lambda: gettext("Supervisor"),
     Role.USER: lambda: gettext("User"),
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Brand:
+    """How the portal presents itself: the tenant's name and logo, and the one accent colour."""
+
+    name: str
+    logo: str
+    accent: Accent
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """An entry of a menu as a page shows it. `here`: the page at hand belongs to it."""
+
+    address: str
+    icon: str
+    text: str
+    here: bool
 
 
 def register(app: Quart, static_url: Callable[[str], str]) -> None:
@@ -30,15 +56,28 @@ def register(app: Quart, static_url: Callable[[str], str]) -> None:
         sprite = static_url("vendor/icons.svg")
         return Markup('<svg class="icon {}" aria-hidden="true"><use href="{}#{}"/></svg>').format(classes, sprite, name)
 
+    def brand() -> Brand:
+        return Brand(PRODUCT, static_url(LOGO), accent(DEFAULT))
+
     app.jinja_env.globals.update(
         icon=icon,
+        brand=brand,
+        menu=lambda: _links(menus.MENU),
+        own_menu=lambda: _links(menus.OWN),
         initials=initials,
-        role_name=lambda role: ROLE_NAMES[role](),
+        role_name=role_name,
         now_ms=lambda: time.time_ns() // 1_000_000,
         version=VERSION,
-        Permission=gate.Permission,
+        may=gate.may,
+        csrf_token=sessions.csrf_token,
+        Permission=Permission,
     )
     app.context_processor(_of_this_request)
+
+
+def role_name(account: Account) -> str:
+    """The role as people call it: a copy by its own name."""
+    return account.role_name or ROLE_NAMES[account.role]()
 
 
 def initials(account: Account) -> str:
@@ -47,5 +86,11 @@ def initials(account: Account) -> str:
     return "".join(word[0] for word in dict.fromkeys((words[0], words[-1]))).upper() if words else ""
 
 
+def _links(entries: tuple[menus.Entry, ...]) -> list[Link]:
+    return [
+        Link(url_for(entry.endpoint), entry.icon, entry.text(), menus.is_here(entry)) for entry in menus.shown(entries)
+    ]
+
+
 def _of_this_request() -> dict[str, Any]:
-    return {"account": gate.visitor(), "may": gate.may, "csrf_token": sessions.csrf_token}
+    return {"account": gate.visitor()}
