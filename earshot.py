@@ -21,8 +21,6 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO, Final, NoReturn, TypeVar
 import typer
 
 if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-
     from engine.journal import JournalReader
     from settings import Settings
 
@@ -136,11 +134,14 @@ def archive() -> None:
     from actors.spool import SpoolHeld, SpoolUnusable
     from archive.service import ArchiveConfig
     from archive.service import run as run_archive
+    from engine.keys import archive_private_key, database_key
 
+    master_key = _master_key(settings)
     config = ArchiveConfig(
         data_dir=settings.data_dir,
-        private_key=_private_key(settings),
+        private_key=archive_private_key(master_key),
         database_url=settings.database_url.get_secret_value(),
+        database_key=database_key(master_key),
         node=settings.node,
         audio_format=settings.audio_format,
         opus_bitrate_kbit=settings.opus_bitrate_kbit,
@@ -159,7 +160,7 @@ def archive() -> None:
 def portal() -> None:
     """Show calls in the browser, and answer the API."""
     settings = _start()
-    from engine.keys import gateway_key, session_key
+    from engine.keys import database_key, gateway_key, session_key
     from portal.config import PortalConfig
     from portal.server import Stopped
     from portal.server import run as run_portal
@@ -169,6 +170,7 @@ def portal() -> None:
         bind=settings.portal_bind,
         database_url=settings.database_url.get_secret_value(),
         data_dir=settings.data_dir,
+        database_key=database_key(master_key),
         session_key=session_key(master_key),
         gateway_key=gateway_key(master_key),
         sip_bind=settings.sip_bind,
@@ -188,7 +190,7 @@ def migrate() -> None:
     """Bring the database up to date with this version."""
     from archive.commands import bring_up_to_date
 
-    bring_up_to_date(_database_url())
+    bring_up_to_date(_database()[0])
 
 
 @app.command()
@@ -200,7 +202,7 @@ def reindex() -> None:
     from archive.commands import rebuild
 
     settings = _settings()
-    rebuild(settings.data_dir, _database_url(), settings.node)
+    rebuild(settings.data_dir, *_database(), settings.node)
 
 
 @app.command(context_settings=WORDS_OF_THE_HOUSE)
@@ -208,7 +210,7 @@ def user(context: typer.Context) -> None:
     """Accounts: who may sign in, and whose calls are whose."""
     from portal.accounts_command import users
 
-    users(context.args, prog_name="earshot user", obj=_database_url)
+    users(context.args, prog_name="earshot user", obj=_database)
 
 
 @app.command(context_settings=WORDS_OF_THE_HOUSE)
@@ -216,7 +218,7 @@ def token(context: typer.Context) -> None:
     """Tokens for the API."""
     from portal.accounts_command import tokens
 
-    tokens(context.args, prog_name="earshot token", obj=_database_url)
+    tokens(context.args, prog_name="earshot token", obj=_database)
 
 
 @app.command(context_settings=WORDS_OF_THE_HOUSE)
@@ -342,11 +344,13 @@ def _make_data_folder(settings: "Settings") -> None:
         _fail(_no_data_folder(settings, "its permissions forbid it"), CANNOT_START)
 
 
-def _database_url() -> str:
-    """The database's URL, for a command that works on it and is no process with a log."""
+def _database() -> tuple[str, bytes]:
+    """The database's URL and the key to it, for a command that works on it and is no process with a log."""
+    from engine.keys import database_key
+
     settings = _settings()
     _make_data_folder(settings)
-    return settings.database_url.get_secret_value()
+    return settings.database_url.get_secret_value(), database_key(_master_key(settings))
 
 
 def _no_data_folder(settings: "Settings", reason: str) -> str:
@@ -369,13 +373,6 @@ def _master_key(settings: "Settings") -> bytes:
         return read_or_make_master_key(settings.master_key_file, Spool.below(settings.data_dir))
     except (KeyRefused, SpoolUnusable) as error:
         _fail(str(error), CANNOT_START)
-
-
-def _private_key(settings: "Settings") -> "X25519PrivateKey":
-    """The archive's private key, for a process that writes."""
-    from engine.keys import archive_private_key
-
-    return archive_private_key(_master_key(settings))
 
 
 def _procfile() -> Path:

@@ -35,11 +35,11 @@ def bring_up_to_date(database_url: str) -> None:
     typer.echo("The database is up to date." if applied else "The database was up to date already.")
 
 
-def rebuild(data_dir: Path, database_url: str, node: str) -> None:
+def rebuild(data_dir: Path, database_url: str, database_key: bytes, node: str) -> None:
     """Tell the database of every recording below `data_dir`. Exits with 1 where not all could be told."""
     try:
         spool = Spool.below(data_dir)
-        outcome = trio.run(_reindex, spool, database_url, node)
+        outcome = trio.run(_reindex, spool, database_url, database_key, node)
     except DatabaseError as error:
         _fail(f"{error.what} {AGAIN}")
     except SpoolUnusable as error:
@@ -52,7 +52,7 @@ def rebuild(data_dir: Path, database_url: str, node: str) -> None:
         raise typer.Exit(FAILED)
 
 
-async def _reindex(spool: Spool, database_url: str, node: str) -> Reindexed:
+async def _reindex(spool: Spool, database_url: str, database_key: bytes, node: str) -> Reindexed:
     bar = Progress(console=Console(stderr=True), transient=True)
     task = bar.add_task("Reading manifests", total=None)
     shown_from_s = time.monotonic() + PATIENCE_S if sys.stderr.isatty() else math.inf
@@ -63,7 +63,7 @@ async def _reindex(spool: Spool, database_url: str, node: str) -> Reindexed:
             bar.update(task, completed=done, total=of)
 
     try:
-        async with open_database(database_url, migrate=True) as database:
+        async with open_database(database_url, key=database_key, migrate=True) as database:
             await database.ready()
             return await reindex(spool, node, show)
     finally:

@@ -71,6 +71,7 @@ class ArchiveConfig:
     data_dir: Path
     private_key: X25519PrivateKey
     database_url: str
+    database_key: bytes
     node: str
     audio_format: AudioFormat = "opus"
     opus_bitrate_kbit: int = 24
@@ -117,6 +118,7 @@ class _Archive:
         )
         self._spool = spool
         self._database_url = config.database_url
+        self._database_key = config.database_key
         access = Access()
         self._clerk = Clerk(spool, config.private_key, config.node, access)
         self._lister = Lister(spool, config.node, access, self._clerk.forget)
@@ -130,7 +132,10 @@ class _Archive:
         self._told_at_s = 0.0
 
     async def run(self) -> None:
-        async with open_database(self._database_url, migrate=True), trio.open_nursery() as nursery:
+        async with (
+            open_database(self._database_url, key=self._database_key, migrate=True),
+            trio.open_nursery() as nursery,
+        ):
             await nursery.start(self._stop)
             for name, part in (
                 ("clerk", self._clerk.run),

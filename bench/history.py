@@ -30,7 +30,7 @@ def fill(url: str, count: int, seed: int = 1) -> None:
 
 
 async def _fill(url: str, count: int, seed: int) -> None:
-    async with open_database(url, migrate=True):
+    async with open_database(url, migrate=True, key=bytes(32)):
         tenant = await clerk.default_tenant()
         records = _records(tenant, count, random.Random(seed))
         batch: list[CallRecord] = []

@@ -16,6 +16,7 @@ Not here: sockets, journals, SIP messages; `actors/call.py` carries out what is 
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from enum import StrEnum
 
 from msgspec import structs
 
@@ -165,10 +166,23 @@ Command = (
 )
 
 
+class Why(StrEnum):
+    """Why a command is refused: what programs, and pages in other languages, know a refusal by."""
+
+    NOT_BEGUN = "not-begun"
+    BEGUN = "begun"
+    ENDED = "ended"
+    HELD_BY_PHONE_SYSTEM = "held-by-phone-system"
+    NEVER_STOPPED = "never-stopped"
+    NO_SUCH_DIALOG = "no-such-dialog"
+    STREAMS_OF_ANOTHER = "streams-of-another"
+
+
 @dataclass(frozen=True, slots=True)
 class Refusal:
     """A command that the call's state does not allow: a sentence for whoever sent it."""
 
+    why: Why
     reason: str
 
 
@@ -237,13 +251,13 @@ def decide(state: CallState | None, command: Command, now: Instant) -> tuple[Any
     """The events that follow from `command`; () where it changes nothing. `state` is None before `Begin`."""
     if state is None:
         if not isinstance(command, Begin):
-            return Refusal("The call has not begun.")
+            return Refusal(Why.NOT_BEGUN, "The call has not begun.")
         return (Started(at=now, call_id=command.call_id, node=command.node, origin=command.origin),)
     if state.ended is not None:
-        return () if isinstance(command, EndCall) else Refusal("The call has ended.")
+        return () if isinstance(command, EndCall) else Refusal(Why.ENDED, "The call has ended.")
     match command:
         case Begin():
-            return Refusal("The call has begun already.")
+            return Refusal(Why.BEGUN, "The call has begun already.")
         case JoinDialog(origin):
             return (DialogJoined(at=now, dialog=len(state.origins), origin=origin),)
         case AgreeStreams():
@@ -262,12 +276,14 @@ def decide(state: CallState | None, command: Command, now: Instant) -> tuple[Any
             if holder in state.holders:
                 return (Resumed(at=now, holder=holder, sign=sign, who=who),)
             if state.paused and holder == "person":
-                return Refusal("The phone system holds this recording paused; it resumes when the phone system does.")
+                told = "The phone system holds this recording paused; it resumes when the phone system does."
+                return Refusal(Why.HELD_BY_PHONE_SYSTEM, told)
             return ()
         case StartRecording():
             return ()
         case StopRecording():
-            return Refusal("This call is recorded from its beginning to its end: it can be paused, not stopped.")
+            told = "This call is recorded from its beginning to its end: it can be paused, not stopped."
+            return Refusal(Why.NEVER_STOPPED, told)
         case NoteRestart(problem):
             return (Restarted(at=now, problem=problem),)
         case EndCall(end, by):
@@ -276,9 +292,9 @@ def decide(state: CallState | None, command: Command, now: Instant) -> tuple[Any
 
 def _agree(state: CallState, command: AgreeStreams, now: Instant) -> tuple[AnyEvent, ...] | Refusal:
     if not 0 <= command.dialog < len(state.origins):
-        return Refusal(f"The call has no dialog {command.dialog}.")
+        return Refusal(Why.NO_SUCH_DIALOG, f"The call has no dialog {command.dialog}.")
     if any(stream.dialog != command.dialog for stream in command.streams):
-        return Refusal("A dialog agrees on its own streams only.")
+        return Refusal(Why.STREAMS_OF_ANOTHER, "A dialog agrees on its own streams only.")
     events: list[AnyEvent] = []
     streams = tuple(sorted(command.streams, key=lambda stream: stream.index))
     if streams != tuple(stream for stream in state.streams if stream.dialog == command.dialog):

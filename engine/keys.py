@@ -10,6 +10,7 @@ import base64
 import binascii
 
 from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
@@ -22,6 +23,8 @@ _ARCHIVE_PURPOSE = b"earshot archive key, version 1"
 _JOURNAL_PURPOSE = b"earshot journal, version 1: "
 _SESSION_PURPOSE = b"earshot portal sessions, version 1"
 _GATEWAY_PURPOSE = b"earshot live gateway, version 1"
+_DATABASE_PURPOSE = b"earshot database, version 1"
+_HEADS_PURPOSE = b"earshot audit heads, version 1"
 
 
 class KeyRefused(Exception):
@@ -58,6 +61,17 @@ def session_key(master_key: bytes) -> bytes:
 def gateway_key(master_key: bytes) -> bytes:
     """The 32 bytes under which portals prove to an engine's gateway that they are portals of the same system."""
     return HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=_GATEWAY_PURPOSE).derive(master_key)
+
+
+def database_key(master_key: bytes) -> bytes:
+    """The 32 bytes under which what the database holds is proved, and its secrets are sealed."""
+    return HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=_DATABASE_PURPOSE).derive(master_key)
+
+
+def audit_signing_key(master_key: bytes) -> Ed25519PrivateKey:
+    """The key that signs the heads of the audit trail's chain."""
+    secret = HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=_HEADS_PURPOSE).derive(master_key)
+    return Ed25519PrivateKey.from_private_bytes(secret)
 
 
 def public_bytes(private_key: X25519PrivateKey) -> bytes:

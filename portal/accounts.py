@@ -3,6 +3,7 @@
 Not here: the options of these commands (`accounts_command.py`), and what is kept (`schema.people`).
 """
 
+import getpass
 import hashlib
 import secrets
 from collections.abc import Sequence
@@ -13,7 +14,9 @@ from portal import passwords
 from schema import people
 from schema.claims import claim_calls
 from schema.database import DatabaseError, open_database
-from schema.values import Account, Role
+from schema.entries import Application, By
+from schema.roles import EVERYTHING, Reach, Role
+from schema.values import DEFAULT_TENANT, NOBODY, Account, Scope
 
 # So that a token that leaked is known for what it is; behind it are 256 bits.
 TOKEN_PREFIX: Final = "earshot_"  # noqa: S105 (the prefix is no secret)
@@ -42,7 +45,7 @@ class NewUser:
     manages: Sequence[str] = ()
 
 
-async def add_user(database_url: str, new: NewUser) -> str:
+async def add_user(database_url: str, key: bytes, new: NewUser) -> str:
     """Makes the account; gives sentences that say what was made. Errors: `Refused`."""
     new = _checked(new)
     hashed = ""
@@ -52,10 +55,11 @@ async def add_user(database_url: str, new: NewUser) -> str:
         except passwords.PasswordRefused as error:
             raise Refused(f"{error} No account was made.") from error
         hashed = await passwords.Passwords().hash(new.password)
-    async with open_database(database_url, migrate=True):
+    async with open_database(database_url, key=key, migrate=True):
         try:
             group_is_new = new.group is not None and not await people.are_there(new.tenant, new.group)
             made = await people.add_user(
+                _by_command(),
                 new.login,
                 role=new.role,
                 tenant=new.tenant,
@@ -77,22 +81,28 @@ async def add_user(database_url: str, new: NewUser) -> str:
     return " ".join(filter(None, (told, group, earlier)))
 
 
-async def add_token(database_url: str, login: str, tenant: str | None = None, name: str = "") -> str:
+async def add_token(database_url: str, key: bytes, login: str, tenant: str | None = None, name: str = "") -> str:
     """Makes a token for this account and gives it; nobody can read it again. Errors: `Refused`."""
     none_made = "No token was made."
     login = _text(login, "A login", none_made)
     tenant = None if tenant is None else _text(tenant, "A tenant", none_made)
     name = name and _text(name, "A name", none_made)
-    async with open_database(database_url, migrate=True):
+    async with open_database(database_url, key=key, migrate=True):
         try:
             account = _the_one(await people.accounts_by_login(login), login, tenant)
             if not account.may_sign_in:
                 raise Refused(f"{account.login} has no web access, so a token would open nothing. {none_made}")
             token = TOKEN_PREFIX + secrets.token_urlsafe(TOKEN_BYTES)
-            await people.add_token(account.id, hashlib.sha256(token.encode()).digest(), name)
+            await people.add_token(_by_command(), account.id, hashlib.sha256(token.encode()).digest(), name)
         except DatabaseError as error:
             raise Refused(f"{error.what} {none_made}") from error
     return token
+
+
+def _by_command() -> By:
+    """Who runs a command may do everything; the trail names his account on this machine."""
+    scope = Scope(DEFAULT_TENANT, NOBODY, Reach.PLATFORM, confidential=True)
+    return By(scope, EVERYTHING, Application.COMMAND, name=getpass.getuser())
 
 
 async def _claim(made: Account) -> str:

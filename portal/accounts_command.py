@@ -15,7 +15,7 @@ import trio
 import typer
 
 from portal.accounts import NewUser, Refused, add_token, add_user
-from schema.values import Role
+from schema.roles import Role
 
 FAILED: Final = 1
 # More than the longest password has.
@@ -68,7 +68,7 @@ def _add_user(
         group=group,
         manages=manages or (),
     )
-    _print(add_user, context.obj(), new)
+    _print(add_user, *context.obj(), new)
 
 
 @tokens.command("add")
@@ -79,7 +79,7 @@ def _add_token(
     name: Annotated[str, typer.Option(help="What the token is for.")] = "",
 ) -> None:
     """Print a new token. It is shown this once."""
-    _print(add_token, context.obj(), login, tenant, name)
+    _print(add_token, *context.obj(), login, tenant, name)
 
 
 def _print(work: Callable[..., Awaitable[str]], *given: Any) -> None:

@@ -26,13 +26,14 @@ class PortalConfig:
     """What a portal is told. `public_url` is where people reach it through a proxy, empty where there is none; from
     `trusted_proxies` it is believed whom they speak for.
 
-    `session_key` and `gateway_key` are 32 bytes each, made from the master key. `sip_bind` is where phone systems
-    reach the engine: the empty list of calls tells it.
+    `database_key`, `session_key` and `gateway_key` are 32 bytes each, made from the master key. `sip_bind` is where
+    phone systems reach the engine: the empty list of calls tells it.
     """
 
     bind: tuple[str, int]
     database_url: str
     data_dir: Path
+    database_key: bytes
     session_key: bytes
     gateway_key: bytes
     sip_bind: tuple[str, int] = ("0.0.0.0", 5060)  # noqa: S104 (a text to show, nothing is bound to it)

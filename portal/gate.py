@@ -12,10 +12,9 @@ Not here: cookies and tokens themselves (`sessions.py`).
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
-from enum import Enum, StrEnum
+from enum import Enum
 from http import HTTPStatus
-from typing import Any, Final, Literal
+from typing import Any, Final
 from urllib.parse import quote
 
 from quart import Quart, Response, g, redirect, request, websocket
@@ -24,19 +23,11 @@ from quart_babel import gettext
 from portal import sessions
 from portal.config import portal
 from portal.errors import API, Problem, answer, by_script, forbidden
-from portal.proxy import at_hand, origins
+from portal.proxy import at_hand, client_address, origins
 from schema import people
-from schema.values import Account, Role, Scope
-
-
-class Permission(StrEnum):
-    """What a role may do with the calls that it reaches."""
-
-    VIEW_CALLS = "view_calls"
-    PLAY = "play"
-    DOWNLOAD = "download"
-    LIVE_MONITOR = "live_monitor"
-    PAUSE = "pause"
+from schema.entries import Application, By
+from schema.roles import Permission
+from schema.values import Account, Scope
 
 
 class Open(Enum):
@@ -45,23 +36,6 @@ class Open(Enum):
     PUBLIC = "everybody"
     SIGNED_IN = "everybody who is signed in"
 
-
-@dataclass(frozen=True, slots=True)
-class Grant:
-    """What a role gives: which calls, and what with them."""
-
-    reach: Literal["tenant", "managed", "own"]
-    permissions: frozenset[Permission]
-
-
-ROLES: Final[Mapping[Role, Grant]] = {
-    Role.USER: Grant("own", frozenset({Permission.VIEW_CALLS, Permission.PLAY, Permission.DOWNLOAD})),
-    Role.SUPERVISOR: Grant(
-        "managed",
-        frozenset({Permission.VIEW_CALLS, Permission.PLAY, Permission.DOWNLOAD, Permission.LIVE_MONITOR}),
-    ),
-    Role.ADMINISTRATOR: Grant("tenant", frozenset(Permission)),
-}
 
 TABLE: Final[Mapping[str, Permission | Open]] = {
     "static": Open.PUBLIC,
@@ -117,13 +91,18 @@ def visitor() -> Account | None:
 def scope() -> Scope:
     """What the one who asks may see; no query for calls can be made without it."""
     asking = account()
-    return Scope(asking.tenant_id, asking.id, ROLES[asking.role].reach)
+    return Scope(
+        asking.tenant_id,
+        asking.id,
+        asking.grant.reach,
+        confidential=Permission.VIEW_CONFIDENTIAL in asking.grant.permissions,
+    )
 
 
 def may(permission: Permission) -> bool:
     """Whether the one who asks has this permission, for the calls in his scope."""
     asking = visitor()
-    return asking is not None and permission in ROLES[asking.role].permissions
+    return asking is not None and permission in asking.grant.permissions
 
 
 def by_token() -> bool:
@@ -134,7 +113,7 @@ def by_token() -> bool:
 async def still_admitted() -> bool:
     """Whether who opened the current websocket may still have it: sessions end, tokens are withdrawn."""
     now = await _identify()
-    return now is not None and now.id == account().id and now.role == account().role
+    return now is not None and now.id == account().id and now.grant == account().grant
 
 
 async def _admit_request() -> Any:
@@ -177,6 +156,20 @@ async def _admit_websocket() -> Any:
     if isinstance(need, Permission) and not may(need):
         return await _close(CLOSED_NOT_PERMITTED, "Your role does not permit this.")
     return None
+
+
+def by() -> By:
+    """Who is asking, as whatever changes data wants to know it."""
+    asking = account()
+    return By(
+        scope(),
+        asking.grant,
+        Application.API if by_token() else Application.WEB,
+        asking.id,
+        asking.login,
+        asking.name,
+        client_address(),
+    )
 
 
 async def _close(code: int, reason: str) -> Response:

@@ -93,7 +93,7 @@ async def _main(config: PortalConfig, serving: Config, listening: socket.socket)
     serving.bind = [f"fd://{listening.detach()}"]
     stop = trio.Event()
     async with (
-        open_database(config.database_url, migrate=True),
+        open_database(config.database_url, key=config.database_key, migrate=True),
         open_gateways(config.gateway_key, nodes) as gateways,
         trio.open_nursery() as nursery,
     ):

@@ -94,7 +94,7 @@ async def _accounts(login: str, password: str) -> list[Account]:
         await passwords.matches(password, "")
     fitting = [account for account in candidates if await passwords.matches(password, account.password_hash)]
     if len(fitting) == 1 and passwords.outdated(fitting[0].password_hash):
-        await people.set_password(fitting[0].id, await passwords.hash(password))
+        await people.rehash(fitting[0].id, fitting[0].password_hash, await passwords.hash(password))
     return fitting
 
 

@@ -15,6 +15,7 @@ from schema.calls import get_calls
 from schema.clerk import default_tenant, store, users_of_lines
 from schema.columns import as_id, as_moment, new_id
 from schema.database import rows, transaction, unit
+from schema.roles import Reach
 from schema.values import CallRecord, PartyRecord, Scope, lines_of_party
 
 _ROWS_AT_A_TIME: Final = 5_000
@@ -78,7 +79,7 @@ async def _nobodys(
 @unit
 async def _claim(calls: list[UUID], lines: frozenset[str], tenant_id: UUID, user_id: UUID) -> int:
     async with transaction():
-        everything = Scope(await default_tenant(), new_id(), "tenant")
+        everything = Scope(await default_tenant(), new_id(), Reach.TENANT, confidential=True)
         views = await get_calls(everything, calls, silent_nodes=())
 
         def party(one: PartyRecord) -> PartyRecord:

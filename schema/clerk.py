@@ -20,7 +20,7 @@ from schema.columns import as_id
 from schema.database import rows, transaction, unit
 from schema.nodes import heartbeat, nodes
 from schema.sql import batches, insert, rows_in
-from schema.values import CallRecord, Event, Offset, PartyRecord
+from schema.values import DEFAULT_TENANT, CallRecord, Event, Offset, PartyRecord
 
 __all__ = [
     "apply",
@@ -38,8 +38,6 @@ __all__ = [
     "users_of_lines",
 ]
 
-# Made by the migrations, with the same id everywhere.
-_DEFAULT_TENANT: Final = UUID("00000000-0000-7000-8000-000000000001")
 # Both databases limit the parameters of a statement to some 32,000; a call's row has 30.
 _RECORDS_PER_STATEMENT: Final = 500
 _EVENTS_PER_STATEMENT: Final = 5_000
@@ -51,7 +49,7 @@ _USERS: Final = ("caller_user_id", "callee_user_id")
 @unit
 async def default_tenant() -> UUID:
     """The tenant of calls that belong to nobody's."""
-    return _DEFAULT_TENANT
+    return DEFAULT_TENANT
 
 
 @unit
@@ -172,7 +170,7 @@ async def _fitting(given: Sequence[CallRecord]) -> list[CallRecord]:
 
     fitting = []
     for record in given:
-        tenant = record.tenant_id if record.tenant_id in tenants else _DEFAULT_TENANT
+        tenant = record.tenant_id if record.tenant_id in tenants else DEFAULT_TENANT
         caller, callee = party(record.caller, tenant), party(record.callee, tenant)
         group = kept.clean(record.group_id)[:_LONGEST_GROUP]
         fitting.append(replace(record, tenant_id=tenant, caller=caller, callee=callee, group_id=group))
@@ -201,7 +199,7 @@ async def _upsert(given: Sequence[CallRecord], *, final: bool) -> dict[UUID, UUI
         columns,
         [list(row.values()) for row in found],
         f"ON CONFLICT (id) DO UPDATE SET {', '.join(changes)}{newer} RETURNING id, tenant_id",
-        _DEFAULT_TENANT,
+        DEFAULT_TENANT,
     )
     return {as_id(row["id"]): as_id(row["tenant_id"]) for row in stored}
 

@@ -19,6 +19,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Final, ParamSpec, TypeVar
 
 import trio
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from tortoise.connection import get_connection, get_connections
 from tortoise.context import TortoiseContext, _current_context
 from tortoise.transactions import in_transaction
@@ -32,11 +34,13 @@ __all__ = [
     "DatabaseError",
     "QueryTooSlow",
     "SchemaOutdated",
+    "audit_key",
     "lookup",
     "migrate",
     "open_database",
     "reading",
     "rows",
+    "sealing_key",
     "transaction",
     "unit",
 ]
@@ -54,18 +58,23 @@ _WRITING_CONNECTIONS: Final = 3
 # So many wait only for a database that is silent, and who waits with them has nothing of it.
 _MOST_WAITING: Final = 200
 
+_AUDIT_PURPOSE: Final = b"earshot audit trail, version 1"
+_SEALING_PURPOSE: Final = b"earshot database secrets, version 1"
+
 _current: Final[contextvars.ContextVar["Database"]] = contextvars.ContextVar("database")
 
 
 @asynccontextmanager
-async def open_database(url: str, *, migrate: bool = False) -> AsyncIterator["Database"]:
+async def open_database(url: str, *, key: bytes, migrate: bool = False) -> AsyncIterator["Database"]:
     """The database that units use inside: `sqlite:///path` or `postgresql://user:password@host:port/name`.
 
-    It opens also while the database is away. `migrate`: brings the tables up to date at the first contact.
+    It opens also while the database is away. `key`: 32 bytes, the same for all processes of one system; under keys made
+    from it entries of the audit trail are proved, and secrets sealed. `migrate`: brings the tables up to date at the
+    first contact.
     Resources: a thread, and the connections; at the end it waits for the units that still run (time-outs bound them).
     Only one kind of database may be open in a process at a time.
     """
-    database = Database(url, migrate=migrate)
+    database = Database(url, key=key, migrate=migrate)
     async with database._opened():
         yield database
 
@@ -75,7 +84,7 @@ async def migrate(url: str) -> list[str]:
 
     Errors: DatabaseAway.
     """
-    async with open_database(url) as database:
+    async with open_database(url, key=b"") as database:
         work = functools.partial(revision.migrate, f"{database._name}-migrating")
         return await database._call(work, prepared=False)
 
@@ -83,8 +92,9 @@ async def migrate(url: str) -> list[str]:
 class Database:
     """An open database: see `open_database`."""
 
-    def __init__(self, url: str, *, migrate: bool) -> None:
+    def __init__(self, url: str, *, key: bytes, migrate: bool) -> None:
         self._migrate = migrate
+        self._key = key
         self._name, self._connections = _connections(url)
         self._tortoise = TortoiseContext()
         self._open = 0
@@ -274,6 +284,23 @@ async def rows(query: str, *values: Any) -> list[dict[str, Any]]:
         query, given = sqlite.numbered(query, values)
         return await connection.execute_query_dict(query, given)
     return await connection.execute_query_dict(query, list(values))
+
+
+def audit_key() -> bytes:
+    """Inside a unit: the 32 bytes under which entries of the audit trail are proved."""
+    return _derived(_AUDIT_PURPOSE)
+
+
+def sealing_key() -> bytes:
+    """Inside a unit: the 32 bytes under which secrets are sealed."""
+    return _derived(_SEALING_PURPOSE)
+
+
+def _derived(purpose: bytes) -> bytes:
+    key = _current.get()._key
+    if not key:
+        raise RuntimeError("this database was opened without a key")
+    return HKDF(algorithm=SHA256(), length=len(key), salt=None, info=purpose).derive(key)
 
 
 def is_sqlite() -> bool:

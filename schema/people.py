@@ -6,20 +6,34 @@ A login is unique in its tenant; upper and lower case are one. Everything about 
 Not here: how a password is hashed, what a role may do.
 """
 
+import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
+from schema.audited import changing
 from schema.clerk import default_tenant
+from schema.columns import as_id, as_moment
 from schema.database import is_sqlite, lookup, rows, transaction, unit
+from schema.entries import Action, By
 from schema.models import Account as AccountRow
 from schema.models import ApiToken, Management, Phone, Team, Tenant, WebSession
 from schema.records import clean
-from schema.values import Account, Role
+from schema.roles import READY_MADE, Grant, Permission, Reach, Role
+from schema.values import Account
 
 # Any number: the lock that keeps two from making the same tenant or group, written differently.
 _LOCK: Final = 0x50454F50
+_ACCOUNTS: Final = (
+    "SELECT account.*, tenant.name AS tenant, tenant.disabled_at AS tenant_disabled_at, tenant.colour, "
+    "tenant.logo IS NOT NULL AS has_logo, tenant.language AS tenant_language, tenant.time_zone AS tenant_time_zone, "
+    "team.language AS team_language, team.time_zone AS team_time_zone, platform.language AS platform_language, "
+    "platform.time_zone AS platform_time_zone, role_copy.name AS role_name, role_copy.reach AS role_reach, "
+    "role_copy.permissions AS role_permissions FROM account JOIN tenant ON tenant.id = account.tenant_id "
+    "CROSS JOIN platform LEFT JOIN team ON team.id = account.team_id "
+    "LEFT JOIN role AS role_copy ON role_copy.id = account.role_copy_id"
+)
 
 
 class NotAdded(Exception):
@@ -36,6 +50,7 @@ class Unclear(NotAdded):
 
 @unit
 async def add_user(
+    by: By,
     login: str,
     *,
     role: Role,
@@ -54,7 +69,7 @@ async def add_user(
 
     Errors: Taken, Unclear, and nothing was added.
     """
-    async with transaction():
+    async with changing(by):
         if not is_sqlite():
             await rows("SELECT pg_advisory_xact_lock($1)", _LOCK)
         owner = await Tenant.get(id=await default_tenant()) if tenant is None else await _tenant(tenant)
@@ -82,7 +97,8 @@ async def add_user(
         for each in {one.id: one for one in managed}.values():
             team, account = (each, None) if isinstance(each, Team) else (None, each)
             await Management.create(tenant=owner, manager=row, team=team, account=account)
-    return _account(row)
+        found = await _accounts("account.id = $1", row.id)
+    return found[0]
 
 
 @unit
@@ -97,20 +113,28 @@ async def accounts_by_login(login: str) -> list[Account]:
     """The users with this login, one a tenant at most."""
     if clean(login) != login:
         return []  # no database would take it
-    found = AccountRow.filter(login_key=login.casefold()).select_related("tenant").order_by("tenant__name")
-    return [_account(row) for row in await found]
+    return await _accounts("account.login_key = $1 ORDER BY tenant.name", login.casefold())
 
 
 @lookup
 async def account(user_id: UUID) -> Account | None:
-    row = await AccountRow.get_or_none(id=user_id).select_related("tenant")
-    return None if row is None else _account(row)
+    found = await _accounts("account.id = $1", user_id)
+    return found[0] if found else None
 
 
 @unit
-async def set_password(user_id: UUID, password_hash: str) -> None:
+async def set_password(by: By, user_id: UUID, password_hash: str) -> None:
     """A new password; sessions that are open stay so (`close_sessions`)."""
-    await AccountRow.filter(id=user_id).update(password_hash=password_hash)
+    async with changing(by, action=Action.CHANGE_PASSWORD):
+        row = await AccountRow.get(id=user_id)
+        row.password_hash = password_hash
+        await row.save()
+
+
+@unit
+async def rehash(user_id: UUID, old: str, new: str) -> None:
+    """The same password under a newer hash, unless it was changed meanwhile; no change that anybody would be told."""
+    await rows("UPDATE account SET password_hash = $1 WHERE id = $2 AND password_hash = $3", new, user_id, old)
 
 
 @unit
@@ -134,11 +158,11 @@ async def open_session(user_id: UUID, id_hash: bytes, expires_at: datetime, addr
 @lookup
 async def session(id_hash: bytes) -> tuple[Account, datetime] | None:
     """Whose session it is, and when it ends. None: there is none, it is over, or its user may not sign in any more."""
-    found = WebSession.get_or_none(id_hash=id_hash.hex()).select_related("account__tenant")
-    row = await found
-    if row is None or row.expires_at <= datetime.now(UTC) or not row.account.may_sign_in:
+    found = await rows("SELECT account_id, expires_at FROM web_session WHERE id_hash = $1", id_hash.hex())
+    if not found or as_moment(found[0]["expires_at"]) <= datetime.now(UTC):
         return None
-    return _account(row.account), row.expires_at
+    owner = await account(as_id(found[0]["account_id"]))
+    return None if owner is None or not owner.may_sign_in else (owner, as_moment(found[0]["expires_at"]))
 
 
 @unit
@@ -153,19 +177,21 @@ async def close_sessions(user_id: UUID) -> None:
 
 
 @unit
-async def add_token(user_id: UUID, token_hash: bytes, name: str) -> None:
+async def add_token(by: By, user_id: UUID, token_hash: bytes, name: str) -> None:
     """Keeps a key to the API by its hash; `name` tells its owner which it is."""
-    owner = await AccountRow.get(id=user_id).select_related("tenant")
-    await ApiToken.create(
-        token_hash=token_hash.hex(), tenant=owner.tenant, account=owner, name=name, created_at=datetime.now(UTC)
-    )
+    async with changing(by):
+        owner = await AccountRow.get(id=user_id).select_related("tenant")
+        await ApiToken.create(
+            token_hash=token_hash.hex(), tenant=owner.tenant, account=owner, name=name, created_at=datetime.now(UTC)
+        )
 
 
 @lookup
 async def account_of_token(token_hash: bytes) -> Account | None:
     """Whose token it is. None: nobody's, or its user may not sign in."""
-    row = await ApiToken.get_or_none(token_hash=token_hash.hex()).select_related("account__tenant")
-    return None if row is None or not row.account.may_sign_in else _account(row.account)
+    found = await rows("SELECT account_id FROM api_token WHERE token_hash = $1", token_hash.hex())
+    owner = await account(as_id(found[0]["account_id"])) if found else None
+    return owner if owner is not None and owner.may_sign_in else None
 
 
 async def _tenant(name: str) -> Tenant:
@@ -198,16 +224,41 @@ async def _managed(tenant: Tenant, name: str) -> Team | AccountRow:
     return found
 
 
-def _account(row: AccountRow) -> Account:
+async def _accounts(where: str, *values: Any) -> list[Account]:
+    return [_account(row) for row in await rows(f"{_ACCOUNTS} WHERE {where}", *values)]
+
+
+def _account(row: dict[str, Any]) -> Account:
+    role = Role(row["role"])
+    grant = READY_MADE[role]
+    if row["role_reach"] is not None:
+        # One that a later version knew, and this one does not, permits nothing.
+        known = {one for one in json.loads(row["role_permissions"]) if one in Permission.__members__.values()}
+        grant = Grant(Reach(row["role_reach"]), frozenset(map(Permission, known)))
     return Account(
-        id=row.id,
-        tenant_id=row.tenant.id,
-        tenant=row.tenant.name,
-        login=row.login,
-        name=row.name,
-        role=Role(row.role),
-        may_sign_in=bool(row.may_sign_in),
-        password_hash=row.password_hash,
-        language=row.language,
-        time_zone=row.time_zone,
+        id=as_id(row["id"]),
+        tenant_id=as_id(row["tenant_id"]),
+        tenant=row["tenant"],
+        login=row["login"],
+        name=row["name"],
+        role=role,
+        may_sign_in=bool(row["may_sign_in"]) and row["disabled_at"] is None and row["tenant_disabled_at"] is None,
+        grant=grant,
+        role_name=row["role_name"] or "",
+        password_hash=row["password_hash"],
+        language=_first(row, "language"),
+        time_zone=_first(row, "time_zone"),
+        email=row["email"],
+        authentication=row["authentication"],
+        must_change_password=bool(row["must_change_password"]),
+        confidential=bool(row["confidential"]),
+        two_factor=bool(row["totp_secret"]),
+        colour=row["colour"],
+        has_logo=bool(row["has_logo"]),
     )
+
+
+def _first(row: dict[str, Any], what: str) -> str:
+    """What holds for somebody: his own, else his group's, his tenant's, the platform's."""
+    found = (row[what], row[f"team_{what}"], row[f"tenant_{what}"], row[f"platform_{what}"])
+    return next(filter(None, found), "")

@@ -8,19 +8,18 @@ Not here: queries (`calls.py`, `clerk.py`, `people.py`), models (`models.py`).
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Literal
+from typing import Final, Literal
 from uuid import UUID
+
+from schema.roles import READY_MADE, Grant, Reach, Role
+
+# Made by the migrations, with the same id everywhere: the tenant of what belongs to nobody else's.
+DEFAULT_TENANT: Final = UUID("00000000-0000-7000-8000-000000000001")
+# In a scope: nobody's own calls.
+NOBODY: Final = UUID(int=0)
 
 Side = Literal["caller", "callee", "both"]
 RecordingState = Literal["recording", "paused", "off"]
-
-
-class Role(StrEnum):
-    """The ready-made roles."""
-
-    ADMINISTRATOR = "administrator"
-    SUPERVISOR = "supervisor"
-    USER = "user"
 
 
 class CallStage(StrEnum):
@@ -164,9 +163,15 @@ class NodeRecord:
     gateway_certificate: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """Somebody who may sign in, or whose calls are recorded. `password_hash` is empty where there is none."""
+    """Somebody who may sign in, or whose calls are recorded, as each request needs to know him.
+
+    `grant`: what his role gives; `role` is the ready-made one, or the one at the root of `role_name`. `language` and
+    `time_zone` are what holds for him: his own, else his group's, his tenant's, the platform's, else empty.
+    `password_hash` is empty where there is none. `may_sign_in`: he has web access, and neither he nor his tenant is
+    disabled. `colour`, `has_logo`: how his tenant looks.
+    """
 
     id: UUID
     tenant_id: UUID
@@ -175,21 +180,32 @@ class Account:
     name: str
     role: Role
     may_sign_in: bool
+    grant: Grant = READY_MADE[Role.USER]
+    role_name: str = ""
     password_hash: str = ""
     language: str = ""
     time_zone: str = ""
+    email: str = ""
+    authentication: Literal["password", "oidc"] = "password"
+    must_change_password: bool = False
+    confidential: bool = False
+    two_factor: bool = False
+    colour: str = ""
+    has_logo: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
     """Who asks. No query for a tenant's data is made without one.
 
-    `tenant`: everything of the tenant; `managed`: own calls and those of managed groups and users; `own`: own calls.
+    `platform`: everything; `tenant`: everything of the tenant; `managed`: own calls and those of managed groups and
+    users; `own`: own calls. Without `confidential`, what is confidential is hidden, but for one's own.
     """
 
     tenant_id: UUID
     user_id: UUID
-    reach: Literal["tenant", "managed", "own"]
+    reach: Reach
+    confidential: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,8 @@ PATIENCE_S = 60
 # A test's server need not survive a power loss.
 CARELESS = {"fsync": "off", "full_page_writes": "off", "shared_buffers": "64MB"}
 TEMPLATE = "earshot_template"
+# Under which tests open their databases.
+KEY = bytes(range(32))
 
 
 class PostgresServer:

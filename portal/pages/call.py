@@ -11,9 +11,9 @@ from quart_babel import gettext
 
 from portal import gate
 from portal.finding import find_running
-from portal.gate import Permission
 from portal.pages import presentation, texts
 from portal.pages.calls import blueprint
+from schema.roles import Permission
 
 __all__ = ["blueprint", "show"]
 

@@ -20,7 +20,8 @@ from portal.errors import by_script
 from portal.finding import note_running, silent_nodes
 from portal.pages import presentation, texts
 from schema import calls
-from schema.values import CallRecord, CallStage, CallView, Role
+from schema.roles import Role
+from schema.values import CallRecord, CallStage, CallView
 
 ROWS: Final = 20
 # Counting goes no further: past this the list says "many".

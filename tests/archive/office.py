@@ -20,6 +20,7 @@ from schema.database import open_database
 from schema.values import CallRecord, CallStage, CallView, Scope
 from tests.archive.calls import PRIVATE_KEY
 from tests.archive.outboxes import NODE
+from tests.databases import KEY
 
 # Generous: a busy machine stands still for a while. Nothing waits this long unless it failed.
 PATIENCE_S = 60.0
@@ -43,7 +44,7 @@ async def at_work(
     spool: Spool, url: str, *, clerk: bool = True, lister: bool = True, migrate: bool = False
 ) -> AsyncIterator[Office]:
     """Clerk and lister, until the block is left."""
-    async with open_database(url, migrate=migrate), trio.open_nursery() as nursery:
+    async with open_database(url, migrate=migrate, key=KEY), trio.open_nursery() as nursery:
         access = Access()
         office = Office(Clerk(spool, PRIVATE_KEY, NODE, access), Lister(spool, NODE, access, lambda _: None), nursery)
         if clerk:

@@ -20,6 +20,7 @@ from schema.values import CallStage, Offset
 from tests.archive.calls import instant
 from tests.archive.office import at_event, at_stage, at_work, lean, projected, told, until, view
 from tests.archive.outboxes import NODE, Call, Engine
+from tests.databases import KEY
 
 
 @pytest.fixture
@@ -195,7 +196,7 @@ async def test_an_event_of_a_later_release_is_passed_over(engine: Engine, databa
 
 
 async def test_the_calls_of_a_user_are_found_by_his_phones(engine: Engine, database_url: str) -> None:
-    async with open_database(database_url):
+    async with open_database(database_url, key=KEY):
         ann = await add_user(
             "ann", role="user", tenant="Acme", name="Ann", password_hash="", may_sign_in=True, phones=("100",)
         )

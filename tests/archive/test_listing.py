@@ -21,6 +21,7 @@ from schema.values import CallStage, Offset
 from tests.archive.calls import CALL_ID, PRIVATE_KEY, REALTIME_NS, SECOND, instant, two_tones
 from tests.archive.office import at_stage, at_work, until, view
 from tests.archive.outboxes import NODE, Engine
+from tests.databases import KEY
 
 RECIPE = Recipe(PRIVATE_KEY, Encoding("flac"), "silence")
 
@@ -68,7 +69,7 @@ async def test_a_finished_call_is_listed_from_its_manifest(engine: Engine, datab
 async def test_a_call_that_was_told_to_run_is_finished_and_its_events_go(engine: Engine, database_url: str) -> None:
     recording = record(engine)
     (engine.spool.unlisted / str(CALL_ID)).rename(engine.spool.root / "aside")
-    async with open_database(database_url):
+    async with open_database(database_url, key=KEY):
         running = record_of(fold(recording.manifest.events[:3]), Owners(await database.default_tenant()))
         await database.apply(NODE, Offset(), (), [running])
     (engine.spool.root / "aside").rename(engine.spool.unlisted / str(CALL_ID))

@@ -52,7 +52,8 @@ def after_step(passed):
 key = archive_private_key(bytes.fromhex(sys.argv[5]))
 url = f"sqlite:///{folder}/earshot.sqlite"
 grace_s = float(sys.argv[4])
-run(ArchiveConfig(Path(folder), key, url, "node-1", audio_format="flac", threads=2, grace_s=grace_s), after_step)
+config = ArchiveConfig(Path(folder), key, url, bytes(32), "node-1", audio_format="flac", threads=2, grace_s=grace_s)
+run(config, after_step)
 """
 
 

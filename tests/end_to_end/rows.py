@@ -15,6 +15,7 @@ from schema import calls as portal
 from schema import clerk
 from schema.database import open_database, rows, unit
 from schema.values import CallRecord, CallView, Scope
+from tests.databases import KEY
 from tests.end_to_end.journals import read_journal
 from tests.end_to_end.recorder import Recorder
 
@@ -37,7 +38,7 @@ def ask(url: str, question: Callable[[], Awaitable[T]]) -> T:
     """The answer of a unit of the schema."""
 
     async def asked() -> T:
-        async with open_database(url, migrate=True):
+        async with open_database(url, migrate=True, key=KEY):
             return await question()
 
     return trio.run(asked)

@@ -9,6 +9,7 @@ from quart_trio import QuartTrio
 from portal.app import create_app
 from portal.config import PortalConfig
 from schema.database import Database, open_database
+from tests.databases import KEY
 from tests.portal.visitor import Visitor
 
 
@@ -18,6 +19,7 @@ def config(tmp_path: Path) -> PortalConfig:
         bind=("127.0.0.1", 0),
         database_url=f"sqlite:///{tmp_path / 'earshot.sqlite'}",
         data_dir=tmp_path,
+        database_key=KEY,
         session_key=bytes(range(32)),
         gateway_key=bytes(32),
     )
@@ -25,7 +27,7 @@ def config(tmp_path: Path) -> PortalConfig:
 
 @pytest.fixture
 async def database(config: PortalConfig) -> AsyncIterator[Database]:
-    async with open_database(config.database_url, migrate=True) as opened:
+    async with open_database(config.database_url, migrate=True, key=KEY) as opened:
         yield opened
 
 

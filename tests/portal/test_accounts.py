@@ -9,7 +9,9 @@ from portal.accounts import MOST_CHARACTERS, NewUser, Refused, add_token, add_us
 from schema import people
 from schema.clerk import finish
 from schema.database import open_database
-from schema.values import PartyRecord, Role
+from schema.roles import Role
+from schema.values import PartyRecord
+from tests.databases import KEY
 from tests.portal.visitor import PASSWORD
 from tests.schema.given import a_full_call
 
@@ -34,7 +36,7 @@ async def test_what_is_no_name_is_refused_with_a_sentence_and_makes_nothing(url:
         if words[-1] != "" or len(words) < 3:
             with pytest.raises(Refused, match=r"characters, all of them printable\. No token was made\."):
                 await add_token(url, *words)
-    async with open_database(url, migrate=True):
+    async with open_database(url, migrate=True, key=KEY):
         assert await people.accounts_by_login("anna") == []
 
 
@@ -50,7 +52,7 @@ async def test_texts_are_trimmed(url: str) -> None:
 
 
 async def test_earlier_calls_of_a_new_users_phones_are_his(url: str) -> None:
-    async with open_database(url, migrate=True):
+    async with open_database(url, migrate=True, key=KEY):
         await finish(a_full_call(callee=PartyRecord("200")))
     told = await add_user(url, replace(ANNA, phones=["200"]))
     assert told.endswith("Earlier calls of these phones that were nobody's, and are this user's now: 1.")

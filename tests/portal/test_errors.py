@@ -14,6 +14,7 @@ from portal.config import PortalConfig
 from portal.errors import Problem
 from portal.gate import TABLE, Open
 from schema.database import DatabaseAway, QueryTooSlow, SchemaOutdated, open_database
+from tests.databases import KEY
 from tests.portal.visitor import Visitor
 
 PAGE = {"Accept": "text/html"}
@@ -124,14 +125,14 @@ async def test_a_method_that_is_not_taken_is_answered_with_those_that_are(failin
 
 
 async def test_a_body_that_is_too_long_is_refused(config: PortalConfig) -> None:
-    async with open_database(config.database_url, migrate=True):
+    async with open_database(config.database_url, migrate=True, key=KEY):
         answer = await Visitor(create_app(config, None)).post("/sign-in", {"login": "x" * 100_000})
     assert answer.status_code == 413
 
 
 async def test_health_tells_programs_that_the_database_is_away(config: PortalConfig, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    async with open_database(f"sqlite:///{tmp_path}/file/earshot.sqlite", migrate=True):
+    async with open_database(f"sqlite:///{tmp_path}/file/earshot.sqlite", migrate=True, key=KEY):
         for _ in range(2):
             answer, told = await problem(create_app(config, None), "/health")
             assert (answer.status_code, told["title"]) == (503, "The database cannot be reached")

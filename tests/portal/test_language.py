@@ -18,7 +18,8 @@ from quart_trio import QuartTrio
 from portal import language
 from portal.app import create_app
 from portal.config import PortalConfig
-from schema.values import Account, Role
+from schema.roles import Role
+from schema.values import Account
 from tests.portal.visitor import Visitor
 
 TEMPLATES = Path(language.__file__).with_name("templates")

@@ -29,8 +29,11 @@ from portal.config import PortalConfig
 from portal.gateways import Gateways, open_gateways
 from schema import clerk, people
 from schema.database import Database, DatabaseAway, rows, unit
-from schema.values import Account, CallRecord, NodeRecord, Offset, PartyRecord, Role
+from schema.roles import Role
+from schema.values import Account, CallRecord, NodeRecord, Offset, PartyRecord
+from tests.databases import KEY as DATABASE_KEY
 from tests.live.station import KEY, NODE, Phones, Station, open_station, open_websocket, until
+from tests.people import COMMAND
 from tests.portal.test_gateways import CALLEE, CALLER, Heard
 from tests.portal.visitor import Visitor, add_account
 
@@ -61,7 +64,7 @@ class House:
         """An account and its token."""
         account = await add_account(login, role, **options)
         token = f"token of {login}"
-        await people.add_token(account.id, hashlib.sha256(token.encode()).digest(), "test")
+        await people.add_token(COMMAND, account.id, hashlib.sha256(token.encode()).digest(), "test")
         return account, token
 
     async def cookie(self, login: str) -> str:

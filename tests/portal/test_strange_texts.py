@@ -21,6 +21,7 @@ def config(tmp_path: Path, database_url: str) -> PortalConfig:
         bind=("127.0.0.1", 0),
         database_url=database_url,
         data_dir=tmp_path,
+        database_key=bytes(32),
         session_key=bytes(range(32)),
         gateway_key=bytes(32),
     )

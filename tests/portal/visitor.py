@@ -12,7 +12,9 @@ from quart_trio import QuartTrio
 
 from portal.passwords import Passwords
 from schema import people
-from schema.values import Account, Role
+from schema.roles import Role
+from schema.values import Account
+from tests.people import COMMAND
 
 PASSWORD: Final = "correct horse battery"  # noqa: S105 (of accounts that live as long as a test)
 ADDRESS: Final = ("192.0.2.7", 40000)
@@ -52,7 +54,7 @@ class Visitor:
 async def add_account(login: str, role: Role = Role.ADMINISTRATOR, **options: Any) -> Account:
     """An account with PASSWORD, unless told otherwise."""
     given = {"tenant": None, "name": "", "may_sign_in": True, "password_hash": await hash_of_password(), **options}
-    return await people.add_user(login, role=role, **given)
+    return await people.add_user(COMMAND, login, role=role, **given)
 
 
 _hashes: list[str] = []

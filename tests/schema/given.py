@@ -6,6 +6,7 @@ from uuid import UUID
 
 from schema import people
 from schema.columns import new_id
+from schema.roles import Role
 from schema.values import (
     Account,
     CallRecord,
@@ -13,9 +14,9 @@ from schema.values import (
     PartyRecord,
     PauseRecord,
     RecordingRecord,
-    Role,
     StreamRecord,
 )
+from tests.people import COMMAND
 
 DEFAULT_TENANT = UUID("00000000-0000-7000-8000-000000000001")
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -68,4 +69,4 @@ def a_full_call(**changes: Any) -> CallRecord:
 
 async def a_user(login: str, role: Role = Role.USER, tenant: str | None = None, **more: Any) -> Account:
     given = {"name": login.title(), "password_hash": "", "may_sign_in": True}
-    return await people.add_user(login, role=role, tenant=tenant, **given | more)
+    return await people.add_user(COMMAND, login, role=role, tenant=tenant, **given | more)

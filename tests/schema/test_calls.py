@@ -8,11 +8,15 @@ from pathlib import Path
 import pytest
 
 from schema import calls, clerk
+from schema.audited import changing
 from schema.columns import new_id
 from schema.database import open_database, reading, rows, unit
 from schema.models import Management
+from schema.roles import Role
 from schema.scoped import ScopedCalls
-from schema.values import Account, CallRecord, CallStage, Offset, Page, PartyRecord, Role, Scope
+from schema.values import Account, CallRecord, CallStage, Offset, Page, PartyRecord, Scope
+from tests.databases import KEY
+from tests.people import COMMAND
 from tests.schema.given import NOON, a_call, a_full_call, a_user
 
 
@@ -30,7 +34,8 @@ class House:
 
 @unit
 async def manage(supervisor: Account, user: Account) -> None:
-    await Management.create(tenant_id=supervisor.tenant_id, manager_id=supervisor.id, account_id=user.id)
+    async with changing(COMMAND):
+        await Management.create(tenant_id=supervisor.tenant_id, manager_id=supervisor.id, account_id=user.id)
 
 
 SEEN = {
@@ -86,7 +91,7 @@ async def a_house() -> House:
 
 @pytest.mark.parametrize(("login", "reach"), SEEN, ids=" ".join)
 async def test_nobody_finds_more_or_less_than_his_scope_reaches(database_url: str, login: str, reach: str) -> None:
-    async with open_database(database_url):
+    async with open_database(database_url, key=KEY):
         house = await a_house()
         scope, expected = house.scope(login, reach), SEEN[login, reach]
         page = await calls.list_calls(scope, silent_nodes=())
@@ -103,7 +108,7 @@ async def test_nobody_finds_more_or_less_than_his_scope_reaches(database_url: st
 
 async def test_a_scope_of_another_tenants_user_finds_nothing(database_url: str) -> None:
     """Scopes are made by the portal; one that is wrong must not open a door."""
-    async with open_database(database_url):
+    async with open_database(database_url, key=KEY):
         house = await a_house()
         amy, eve = house.people["amy"], house.people["their sue"]
         for scope in (
@@ -121,7 +126,7 @@ async def test_a_scope_of_another_tenants_user_finds_nothing(database_url: str) 
 
 @pytest.mark.parametrize("reach", ["own", "managed", "tenant"])
 async def test_each_call_is_at_one_stage(database_url: str, reach: str) -> None:
-    async with open_database(database_url):
+    async with open_database(database_url, key=KEY):
         house = await a_house()
         scope, silent = house.scope("bob" if reach == "own" else "sue", reach), ["silent", "dead"]
         bob = PartyRecord("1", user_id=house.people["bob"].id)
@@ -135,7 +140,7 @@ async def test_each_call_is_at_one_stage(database_url: str, reach: str) -> None:
 
 
 async def test_without_silent_nodes_none_is_unreachable(database_url: str) -> None:
-    async with open_database(database_url):
+    async with open_database(database_url, key=KEY):
         scope = (await a_house()).scope("bob", "own")
         unreachable = await calls.list_calls(scope, stages=[CallStage.UNREACHABLE], silent_nodes=())
         active = await calls.list_calls(scope, stages=[CallStage.ACTIVE], silent_nodes=())
@@ -144,7 +149,7 @@ async def test_without_silent_nodes_none_is_unreachable(database_url: str) -> No
 
 @pytest.mark.parametrize("reach", ["own", "managed", "tenant"])
 async def test_pages_are_complete_and_stable_while_calls_come(database_url: str, reach: str) -> None:
-    async with open_database(database_url):
+    async with open_database(database_url, key=KEY):
         amy = await a_user("amy", group="Sales")
         sue = await a_user("sue", Role.SUPERVISOR, manages=["Sales"])
         user = amy if reach == "own" else sue
@@ -164,7 +169,7 @@ async def test_pages_are_complete_and_stable_while_calls_come(database_url: str,
 
 
 async def test_a_full_last_page_has_no_next(database_url: str) -> None:
-    async with open_database(database_url):
+    async with open_database(database_url, key=KEY):
         amy = await a_user("amy")
         scope = Scope(amy.tenant_id, amy.id, "tenant")
         assert await calls.list_calls(scope, silent_nodes=()) == Page(calls=(), next=None)
@@ -177,14 +182,14 @@ async def test_a_full_last_page_has_no_next(database_url: str) -> None:
 
 @pytest.mark.parametrize("cursor", ["", "x", "ä", "AAAA", "A" * 33, "f" + "_" * 31, "A" * 4000])
 async def test_a_cursor_that_is_none_is_refused(database_url: str, cursor: str) -> None:
-    async with open_database(database_url):
+    async with open_database(database_url, key=KEY):
         scope = Scope(new_id(), new_id(), "tenant")
         with pytest.raises(ValueError, match="The cursor is not one that this list gave"):
             await calls.list_calls(scope, cursor=cursor, silent_nodes=())
 
 
 async def test_a_supervisor_may_manage_single_users(database_url: str) -> None:
-    async with open_database(database_url):
+    async with open_database(database_url, key=KEY):
         house = await a_house()
         sue, cat = house.people["sue"], house.people["cat"]
         await manage(sue, cat)
@@ -193,7 +198,7 @@ async def test_a_supervisor_may_manage_single_users(database_url: str) -> None:
 
 
 async def test_a_list_tells_what_it_shows_and_leaves_the_rest(database_url: str) -> None:
-    async with open_database(database_url):
+    async with open_database(database_url, key=KEY):
         amy, bob = await a_user("amy", name="Amy Ames"), await a_user("bob", name="Bob Bell")
         call = a_full_call(caller=PartyRecord("1", user_id=amy.id), callee=PartyRecord("2", user_id=bob.id))
         first, strangers = a_call(-5, group_id=call.group_id), a_call(-9)
@@ -225,7 +230,7 @@ async def plan(query: ScopedCalls) -> list[str]:
 )
 async def test_no_list_reads_all_calls(tmp_path: Path, reach: str, stages: tuple[CallStage, ...]) -> None:
     """SQLite says how it will find them; PostgreSQL would read a table as small as a test's from end to end."""
-    async with open_database(f"sqlite:///{tmp_path / 'earshot.sqlite'}", migrate=True):
+    async with open_database(f"sqlite:///{tmp_path / 'earshot.sqlite'}", migrate=True, key=KEY):
         query = ScopedCalls(Scope(new_id(), new_id(), reach), frozenset(stages), ["silent"], (NOON, new_id()))
         steps = [step for step in await plan(query) if re.search(r"\b(call|of_user)\b", step)]
     assert steps

@@ -8,6 +8,7 @@ from schema import calls, claims, clerk
 from schema.columns import new_id
 from schema.database import open_database, rows, unit
 from schema.values import Account, CallRecord, Offset, PartyRecord, Scope
+from tests.databases import KEY
 from tests.schema.given import DEFAULT_TENANT, a_call, a_full_call, a_user
 
 TABLES = ("call", "participant", "media_stream", "pause_span", "recording", "interaction", "part")
@@ -33,7 +34,7 @@ async def test_a_new_user_gets_the_calls_of_his_phones_that_are_nobodys(
     # As few as make several rounds of so few calls.
     monkeypatch.setattr(claims, "_ROWS_AT_A_TIME", 3)
     monkeypatch.setattr(claims, "_CALLS_AT_A_TIME", 1)
-    async with open_database(database_url):
+    async with open_database(database_url, key=KEY):
         parties = (PartyRecord("200"), PartyRecord("x", phone_id="sip:200@pbx"), PartyRecord("x", phone_id="sips:200"))
         his = [a_full_call(callee=one) for one in parties] + [a_full_call(caller=parties[0], callee=parties[1])]
         for call in his:
@@ -52,7 +53,7 @@ async def test_a_new_user_gets_the_calls_of_his_phones_that_are_nobodys(
 
 
 async def test_nothing_else_is_claimed(database_url: str) -> None:
-    async with open_database(database_url):
+    async with open_database(database_url, key=KEY):
         ben = await a_user("ben")
         eve = await a_user("eve", tenant="Acme", phones=["201"])
         bens = a_full_call(caller=PartyRecord("1", user_id=ben.id), callee=PartyRecord("200"))

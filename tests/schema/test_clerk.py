@@ -11,6 +11,7 @@ from schema import calls, clerk
 from schema.columns import new_id
 from schema.database import open_database, rows, unit
 from schema.values import CallRecord, CallStage, CallView, Event, NodeRecord, Offset, PartyRecord, Scope
+from tests.databases import KEY
 from tests.schema.given import DEFAULT_TENANT, NOON, a_call, a_full_call, a_user
 
 TABLES = ("call", "participant", "media_stream", "pause_span", "recording", "interaction", "part", "call_event")
@@ -40,7 +41,7 @@ async def store(*given: CallRecord) -> None:
 
 
 async def test_a_record_comes_back_as_it_was(database_url: str) -> None:
-    async with open_database(database_url):
+    async with open_database(database_url, key=KEY):
         amy = await a_user("amy")
         full = a_full_call(callee=PartyRecord("200", "Agent", "phone-2", "192.0.2.2:4002", amy.id))
         bare = a_call()
@@ -52,7 +53,7 @@ async def test_a_record_comes_back_as_it_was(database_url: str) -> None:
 
 
 async def test_what_no_database_takes_in_a_text_does_not_keep_a_call_out(database_url: str) -> None:
-    async with open_database(database_url):
+    async with open_database(database_url, key=KEY):
         hostile = a_full_call(
             caller=PartyRecord("1\0", "a\ud800b" + "x" * 100_000), group_id="g\0" * 5000, warnings=("\0",)
         )
@@ -63,7 +64,7 @@ async def test_what_no_database_takes_in_a_text_does_not_keep_a_call_out(databas
 
 
 async def test_events_are_there_once_and_in_order(database_url: str) -> None:
-    async with open_database(database_url):
+    async with open_database(database_url, key=KEY):
         call = a_call()
         events = [Event(call.id, number, b'{"n":%d}' % number) for number in range(1, 6)]
         assert await clerk.offset("one") == Offset(0, 0)
@@ -75,7 +76,7 @@ async def test_events_are_there_once_and_in_order(database_url: str) -> None:
 
 
 async def test_a_unit_that_is_repeated_changes_nothing(database_url: str) -> None:
-    async with open_database(database_url):
+    async with open_database(database_url, key=KEY):
         running, full = a_call(), a_full_call()
         events = [Event(running.id, 1, b"1"), Event(running.id, 2, b"2")]
         for unit_of_work in (
@@ -89,7 +90,7 @@ async def test_a_unit_that_is_repeated_changes_nothing(database_url: str) -> Non
 
 
 async def test_a_unit_that_fails_leaves_nothing(database_url: str) -> None:
-    async with open_database(database_url):
+    async with open_database(database_url, key=KEY):
         before = await everything()
         with pytest.raises(Exception, match=r"(?i)not.null"):
             await clerk.apply("one", Offset(3, 3), [Event(new_id(), 1, None)], [a_call()])  # type: ignore[arg-type]
@@ -98,7 +99,7 @@ async def test_a_unit_that_fails_leaves_nothing(database_url: str) -> None:
 
 
 async def test_a_finished_call_is_not_undone_by_what_comes_late(database_url: str) -> None:
-    async with open_database(database_url):
+    async with open_database(database_url, key=KEY):
         full = a_full_call(events=9)
         late = a_call(id=full.id, events=8)
         await clerk.apply("one", Offset(1, 1), [Event(full.id, 1, b"1")], [late])
@@ -111,7 +112,7 @@ async def test_a_finished_call_is_not_undone_by_what_comes_late(database_url: st
 
 
 async def test_an_older_record_does_not_replace_a_newer_one(database_url: str) -> None:
-    async with open_database(database_url):
+    async with open_database(database_url, key=KEY):
         call = a_call(events=5, direction="inbound")
         await store(replace(call, events=3, direction="old"), call, replace(call, events=4, direction="old"))
         await store(replace(call, events=4, direction="old"))
@@ -119,7 +120,7 @@ async def test_an_older_record_does_not_replace_a_newer_one(database_url: str) -
 
 
 async def test_the_finisher_may_know_less_than_the_outbox(database_url: str) -> None:
-    async with open_database(database_url):
+    async with open_database(database_url, key=KEY):
         call = a_full_call(events=3)
         await store(a_call(id=call.id, events=5))
         assert not await clerk.is_finished(call.id)
@@ -129,7 +130,7 @@ async def test_the_finisher_may_know_less_than_the_outbox(database_url: str) -> 
 
 
 async def test_a_call_that_was_seen_to_end_does_not_run_again(database_url: str) -> None:
-    async with open_database(database_url):
+    async with open_database(database_url, key=KEY):
         gone, running, told = a_call(), a_call(), a_call(ended_at=NOON + timedelta(minutes=5))
         await store(gone, running, told)
         assert await clerk.unended("one") == sorted([gone.id, running.id])
@@ -143,7 +144,7 @@ async def test_a_call_that_was_seen_to_end_does_not_run_again(database_url: str)
 
 
 async def test_a_user_who_is_gone_or_anothers_does_not_keep_a_call_out(database_url: str) -> None:
-    async with open_database(database_url):
+    async with open_database(database_url, key=KEY):
         amy, eve = await a_user("amy"), await a_user("eve", tenant="Acme")
         call = a_call(caller=PartyRecord("1", user_id=amy.id), callee=PartyRecord("2", user_id=eve.id))
         lost = a_call(tenant_id=new_id())
@@ -157,7 +158,7 @@ async def test_a_user_who_is_gone_or_anothers_does_not_keep_a_call_out(database_
 
 
 async def test_calls_of_a_group_are_one_interaction(database_url: str) -> None:
-    async with open_database(database_url):
+    async with open_database(database_url, key=KEY):
         other = await a_user("eve", tenant="Acme")
         first, second = a_call(0, group_id="g"), a_call(1, group_id="g")
         alone, stranger = a_call(2), a_call(3, group_id="g", tenant_id=other.tenant_id)
@@ -175,7 +176,7 @@ async def test_calls_of_a_group_are_one_interaction(database_url: str) -> None:
 
 
 async def test_a_call_moves_to_its_users_tenant_with_all_that_belongs_to_it(database_url: str) -> None:
-    async with open_database(database_url):
+    async with open_database(database_url, key=KEY):
         eve = await a_user("eve", tenant="Acme")
         call = replace(a_full_call(), finished=False)
         await store(call)
@@ -193,7 +194,7 @@ async def test_a_call_moves_to_its_users_tenant_with_all_that_belongs_to_it(data
 
 async def test_a_call_stays_whose_it_was_when_its_line_goes_to_another(database_url: str) -> None:
     """A late finish and `earshot reindex` look owners up in today's phones."""
-    async with open_database(database_url):
+    async with open_database(database_url, key=KEY):
         amy, ben, eve = await a_user("amy"), await a_user("ben"), await a_user("eve", tenant="Acme")
         running = a_call(callee=PartyRecord("200", user_id=amy.id), group_id="g")
         full = a_full_call(callee=PartyRecord("200", user_id=amy.id), group_id="g")
@@ -218,7 +219,7 @@ async def test_a_call_stays_whose_it_was_when_its_line_goes_to_another(database_
 
 
 async def test_a_call_that_is_nobodys_is_claimed_once_and_not_from_another_tenant(database_url: str) -> None:
-    async with open_database(database_url):
+    async with open_database(database_url, key=KEY):
         amy, eve = await a_user("amy"), await a_user("eve", tenant="Acme")
         call = a_full_call()
         await clerk.finish(call)
@@ -242,7 +243,7 @@ async def test_a_call_that_is_nobodys_is_claimed_once_and_not_from_another_tenan
 
 
 async def test_many_records_at_once(database_url: str) -> None:
-    async with open_database(database_url):
+    async with open_database(database_url, key=KEY):
         many = [replace(a_full_call(group_id=""), finished=False) for _ in range(1100)]
         events = [Event(call.id, number, b"{}") for call in many for number in range(6)]
         await clerk.apply("one", Offset(1, 1), events, many)
@@ -252,7 +253,7 @@ async def test_many_records_at_once(database_url: str) -> None:
 
 
 async def test_two_clerks_agree_on_a_group(database_url: str) -> None:
-    async with open_database(database_url):
+    async with open_database(database_url, key=KEY):
         group = [a_call(minute, group_id="g", node=str(minute)) for minute in range(8)]
         async with trio.open_nursery() as nursery:
             for call in group:
@@ -261,7 +262,7 @@ async def test_two_clerks_agree_on_a_group(database_url: str) -> None:
 
 
 async def test_nodes_are_heard_of(database_url: str) -> None:
-    async with open_database(database_url):
+    async with open_database(database_url, key=KEY):
         node = NodeRecord("one", "ws://127.0.0.1:8090", "0.1", NOON)
         await clerk.heartbeat(node)
         later = replace(node, seen_at=NOON + timedelta(seconds=5), gateway_certificate="PEM")

@@ -15,7 +15,7 @@ from schema import calls, clerk, people, sqlite
 from schema.columns import new_id
 from schema.database import DatabaseAway, QueryTooSlow, open_database, reading, rows, transaction, unit
 from schema.values import Offset, Scope
-from tests.databases import PostgresServer
+from tests.databases import KEY, PostgresServer
 from tests.schema.given import a_user
 
 SCOPE = Scope(new_id(), new_id(), "tenant")
@@ -46,7 +46,7 @@ async def write_by_mistake() -> None:
 
 
 async def test_a_unit_is_not_cut_short_by_a_cancellation(database_url: str) -> None:
-    async with open_database(database_url):
+    async with open_database(database_url, key=KEY):
         for _ in range(300):
             with trio.move_on_after(0.001):
                 await count_up("one")
@@ -58,7 +58,7 @@ async def test_a_unit_is_not_cut_short_by_a_cancellation(database_url: str) -> N
 
 
 async def test_readers_may_leave(database_url: str) -> None:
-    async with open_database(database_url):
+    async with open_database(database_url, key=KEY):
         amy = await a_user("amy")
         for _ in range(300):
             with trio.move_on_after(0.001):
@@ -69,7 +69,7 @@ async def test_readers_may_leave(database_url: str) -> None:
 
 
 async def test_whoever_is_cancelled_already_starts_nothing(database_url: str) -> None:
-    async with open_database(database_url):
+    async with open_database(database_url, key=KEY):
         with trio.CancelScope() as scope:
             scope.cancel()
             await count_up("one")
@@ -79,7 +79,7 @@ async def test_whoever_is_cancelled_already_starts_nothing(database_url: str) ->
 async def test_a_query_without_a_reader_is_stopped(tmp_path: Path) -> None:
     """SQLite reads on one connection: who left must not keep it."""
     url = f"sqlite:///{tmp_path / 'earshot.sqlite'}"
-    async with open_database(url, migrate=True):
+    async with open_database(url, migrate=True, key=KEY):
         await ask("SELECT 1")
         with trio.move_on_after(0.2) as scope:
             await ask(FOR_EVER["sqlite"])
@@ -93,7 +93,7 @@ async def test_a_query_that_takes_too_long_is_stopped(
     database_url: str, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("schema.database._READING_LIMIT_S", 0.3)
-    async with open_database(database_url) as database:
+    async with open_database(database_url, key=KEY) as database:
         with pytest.raises(QueryTooSlow, match="The search took too long"):
             await ask(FOR_EVER[kind])
         await database.ready()
@@ -101,7 +101,7 @@ async def test_a_query_that_takes_too_long_is_stopped(
 
 
 async def test_a_long_read_delays_no_write(database_url: str, kind: str) -> None:
-    async with open_database(database_url), trio.open_nursery() as nursery:
+    async with open_database(database_url, key=KEY), trio.open_nursery() as nursery:
         await ask("SELECT 1")
         nursery.start_soon(ask, FOR_EVER[kind])
         await trio.testing.wait_all_tasks_blocked()
@@ -111,13 +111,13 @@ async def test_a_long_read_delays_no_write(database_url: str, kind: str) -> None
 
 
 async def test_a_reader_writes_nothing(database_url: str) -> None:
-    async with open_database(database_url):
+    async with open_database(database_url, key=KEY):
         with pytest.raises(Exception, match=r"(?i)read.?only"):
             await write_by_mistake()
 
 
 async def test_an_error_of_the_program_is_its_own(database_url: str) -> None:
-    async with open_database(database_url) as database:
+    async with open_database(database_url, key=KEY) as database:
         with pytest.raises(Exception, match="nowhere") as caught:
             await ask("SELECT * FROM nowhere")
         assert not isinstance(caught.value, DatabaseAway | QueryTooSlow)
@@ -126,7 +126,7 @@ async def test_an_error_of_the_program_is_its_own(database_url: str) -> None:
 
 async def test_units_run_in_one_thread_and_it_ends(database_url: str) -> None:
     before = threading.active_count()
-    async with open_database(database_url):
+    async with open_database(database_url, key=KEY):
         async with trio.open_nursery() as nursery:
             for number in range(20):
                 nursery.start_soon(count_up, str(number))
@@ -141,7 +141,7 @@ import sys, trio
 from schema.database import open_database
 from tests.schema.test_database import count_up
 async def main(url, times):
-    async with open_database(url, migrate=True):
+    async with open_database(url, migrate=True, key=bytes(range(32))):
         for _ in range(times):
             await count_up("one")
 trio.run(main, sys.argv[1], int(sys.argv[2]))
@@ -154,7 +154,7 @@ async def test_two_processes_that_read_and_write_wait_for_each_other(database_ur
     async with trio.open_nursery() as nursery:
         for _ in range(2):
             nursery.start_soon(run_python, COUNTING, database_url, "100")
-    async with open_database(database_url):
+    async with open_database(database_url, key=KEY):
         assert (await clerk.offset("one")).segment == 200
 
 
@@ -162,7 +162,7 @@ async def test_two_processes_may_make_the_tables_at_once(empty_database_url: str
     async with trio.open_nursery() as nursery:
         for _ in range(3):
             nursery.start_soon(run_python, COUNTING, empty_database_url, "1")
-    async with open_database(empty_database_url) as database:
+    async with open_database(empty_database_url, key=KEY) as database:
         await database.ready()
 
 
@@ -175,7 +175,7 @@ async def run_python(program: str, *words: str) -> None:
 
 async def test_units_work_again_once_the_server_is_back(postgres: PostgresServer) -> None:
     url = postgres.make(template="earshot_template")
-    async with open_database(url) as database:
+    async with open_database(url, key=KEY) as database:
         await count_up("one")
         for at_once in (False, True):
             with postgres.away(at_once=at_once):
@@ -210,7 +210,7 @@ async def test_a_server_that_stops_in_the_middle_loses_no_connection(postgres: P
         with postgres.away():
             pass
 
-    async with open_database(url) as database:
+    async with open_database(url, key=KEY) as database:
         for _ in range(2):
             async with trio.open_nursery() as nursery:
                 for _ in range(6):
@@ -225,7 +225,7 @@ async def test_a_server_that_stops_in_the_middle_loses_no_connection(postgres: P
 
 async def test_it_opens_while_the_server_is_away(postgres: PostgresServer) -> None:
     url = postgres.make()
-    async with open_database(url, migrate=True) as database:
+    async with open_database(url, migrate=True, key=KEY) as database:
         with postgres.away(), pytest.raises(DatabaseAway):
             await database.ready()
         await database.ready()
@@ -235,7 +235,7 @@ async def test_it_opens_while_the_server_is_away(postgres: PostgresServer) -> No
 async def test_a_silent_server_is_away(postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("schema.database._SILENCE_S", 0.5)
     monkeypatch.setattr("schema.postgres._CONNECT_LIMIT_S", 0.5)
-    async with open_database(postgres.make(template="earshot_template")):
+    async with open_database(postgres.make(template="earshot_template"), key=KEY):
         await count_up("one")
         with postgres.silent(), trio.fail_after(60):
             for _ in range(4):
@@ -246,7 +246,7 @@ async def test_a_silent_server_is_away(postgres: PostgresServer, monkeypatch: py
 
 
 async def test_a_database_that_nobody_made_is_away(postgres: PostgresServer) -> None:
-    async with open_database(postgres.make() + "_not") as database:
+    async with open_database(postgres.make() + "_not", key=KEY) as database:
         with pytest.raises(DatabaseAway, match=r'database "earshot_\d+_not" does not exist'):
             await database.ready()
 
@@ -257,7 +257,7 @@ async def test_a_database_that_nobody_made_is_away(postgres: PostgresServer) -> 
 async def test_a_locked_file_is_away_for_as_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sqlite._PRAGMAS, "busy_timeout", 100)
     path = tmp_path / "earshot.sqlite"
-    async with open_database(f"sqlite:///{path}", migrate=True):
+    async with open_database(f"sqlite:///{path}", migrate=True, key=KEY):
         await count_up("one")
         with closing(sqlite3.connect(path, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
@@ -269,7 +269,7 @@ async def test_a_locked_file_is_away_for_as_long(tmp_path: Path, monkeypatch: py
 
 async def test_the_file_is_its_owners_alone(tmp_path: Path) -> None:
     path = tmp_path / "data" / "earshot.sqlite"
-    async with open_database(f"sqlite:///{path}", migrate=True):
+    async with open_database(f"sqlite:///{path}", migrate=True, key=KEY):
         await count_up("one")
         modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()}
     assert modes == {"earshot.sqlite": 0o600, "earshot.sqlite-wal": 0o600, "earshot.sqlite-shm": 0o600}
@@ -279,7 +279,7 @@ async def test_the_file_is_its_owners_alone(tmp_path: Path) -> None:
 async def test_a_file_that_is_no_database_is_said_to_be_none(tmp_path: Path) -> None:
     path = tmp_path / "earshot.sqlite"
     path.write_text("Once upon a time there was a text, and it was longer than a page of a database. " * 20)
-    async with open_database(f"sqlite:///{path}", migrate=True) as database:
+    async with open_database(f"sqlite:///{path}", migrate=True, key=KEY) as database:
         with pytest.raises(DatabaseAway, match="file is not a database"):
             await database.ready()
 
@@ -287,7 +287,7 @@ async def test_a_file_that_is_no_database_is_said_to_be_none(tmp_path: Path) -> 
 async def test_a_place_where_no_file_can_be_is_said(tmp_path: Path) -> None:
     place = tmp_path / "place"
     place.touch()
-    async with open_database(f"sqlite:///{place / 'earshot.sqlite'}", migrate=True) as database:
+    async with open_database(f"sqlite:///{place / 'earshot.sqlite'}", migrate=True, key=KEY) as database:
         for _ in range(3):
             with pytest.raises(DatabaseAway, match=r"(File exists|Not a directory)"):
                 await database.ready()

@@ -10,7 +10,10 @@ from schema.clerk import apply, default_tenant, users_of_lines
 from schema.columns import new_id
 from schema.database import open_database
 from schema.people import Taken, Unclear
-from schema.values import Offset, PartyRecord, Role, Scope
+from schema.roles import Role
+from schema.values import Offset, PartyRecord, Scope
+from tests.databases import KEY
+from tests.people import COMMAND
 from tests.schema.given import a_call, a_user
 
 HASH = "$argon2id$"
@@ -22,7 +25,7 @@ def soon() -> datetime:
 
 
 async def test_a_user_is_found_by_login_and_by_id(database_url: str) -> None:
-    async with open_database(database_url):
+    async with open_database(database_url, key=KEY):
         amy = await a_user("Amy", Role.SUPERVISOR, name="Amy Archer", password_hash=HASH)
         assert (amy.tenant_id, amy.tenant) == (await default_tenant(), "Default")
         assert (amy.login, amy.name, amy.role, amy.password_hash) == ("Amy", "Amy Archer", Role.SUPERVISOR, HASH)
@@ -33,7 +36,7 @@ async def test_a_user_is_found_by_login_and_by_id(database_url: str) -> None:
 
 
 async def test_a_login_is_one_users_in_each_tenant(database_url: str) -> None:
-    async with open_database(database_url):
+    async with open_database(database_url, key=KEY):
         first = await a_user("müller")
         with pytest.raises(Taken, match="MÜLLER in Default"):
             await a_user("MÜLLER")
@@ -42,7 +45,7 @@ async def test_a_login_is_one_users_in_each_tenant(database_url: str) -> None:
 
 
 async def test_phones_belong_to_one_user_of_a_tenant(database_url: str) -> None:
-    async with open_database(database_url):
+    async with open_database(database_url, key=KEY):
         amy = await a_user("amy", phones=["200", "sip:amy@example.com", "200"])
         with pytest.raises(Taken, match="The phone 200"):
             await a_user("bob", phones=["201", "200"])
@@ -53,14 +56,14 @@ async def test_phones_belong_to_one_user_of_a_tenant(database_url: str) -> None:
 
 
 async def test_a_line_of_two_tenants_is_nobodys(database_url: str) -> None:
-    async with open_database(database_url):
+    async with open_database(database_url, key=KEY):
         amy = await a_user("amy", phones=["200", "201"])
         await a_user("amy", tenant="Acme", phones=["200"])
         assert await users_of_lines(["200", "201"]) == {"201": (amy.tenant_id, amy.id)}
 
 
 async def test_letter_case_makes_no_other_tenant_or_group(database_url: str) -> None:
-    async with open_database(database_url):
+    async with open_database(database_url, key=KEY):
         amy = await a_user("amy", tenant="DEFAULT", group="Sales")
         assert amy.tenant_id == await default_tenant()
         bob = await a_user("bob", tenant="Straße", group="sales")
@@ -79,7 +82,7 @@ async def test_letter_case_makes_no_other_tenant_or_group(database_url: str) -> 
 
 
 async def test_a_supervisor_manages_a_user_by_his_login_and_sees_his_calls_alone(database_url: str) -> None:
-    async with open_database(database_url):
+    async with open_database(database_url, key=KEY):
         amy, bob = await a_user("amy"), await a_user("bob")
         await a_user("eve", tenant="Acme")
         sue = await a_user("sue", Role.SUPERVISOR, manages=["AMY", "amy"])
@@ -92,7 +95,7 @@ async def test_a_supervisor_manages_a_user_by_his_login_and_sees_his_calls_alone
 
 
 async def test_whom_to_manage_must_be_a_group_or_a_login_of_the_tenant_and_not_both(database_url: str) -> None:
-    async with open_database(database_url):
+    async with open_database(database_url, key=KEY):
         await a_user("sales", group="Sales")
         await a_user("eve", tenant="Acme", group="Support")
         for name, sentence in (("Sails", "neither"), ("eve", "neither"), ("support", "neither"), ("sales", "a login")):
@@ -103,7 +106,7 @@ async def test_whom_to_manage_must_be_a_group_or_a_login_of_the_tenant_and_not_b
 
 
 async def test_a_login_that_no_database_takes_is_nobodys(database_url: str) -> None:
-    async with open_database(database_url):
+    async with open_database(database_url, key=KEY):
         amy = await a_user("amy")
         for login in ("amy\0", "\0", "am\ud800y", "\udcff", "a\x01", "a" * 100_000):
             assert await people.accounts_by_login(login) == []
@@ -112,15 +115,15 @@ async def test_a_login_that_no_database_takes_is_nobodys(database_url: str) -> N
 
 
 async def test_a_password_is_set(database_url: str) -> None:
-    async with open_database(database_url):
+    async with open_database(database_url, key=KEY):
         amy, bob = await a_user("amy"), await a_user("bob", password_hash=HASH)
-        await people.set_password(amy.id, "new")
+        await people.set_password(COMMAND, amy.id, "new")
         assert [(await people.accounts_by_login(name))[0].password_hash for name in ("amy", "bob")] == ["new", HASH]
         assert bob == await people.account(bob.id)
 
 
 async def test_a_session_lasts_until_it_is_closed_or_over(database_url: str) -> None:
-    async with open_database(database_url):
+    async with open_database(database_url, key=KEY):
         amy = await a_user("amy")
         end = soon()
         await people.open_session(amy.id, SECRET, end, "192.0.2.1", "Browser")
@@ -138,10 +141,10 @@ async def test_a_session_lasts_until_it_is_closed_or_over(database_url: str) -> 
 
 
 async def test_tokens_open_the_door_for_those_who_may_sign_in(database_url: str) -> None:
-    async with open_database(database_url):
+    async with open_database(database_url, key=KEY):
         amy, bob = await a_user("amy"), await a_user("bob", may_sign_in=False)
         for user, token in ((amy, b"amy's"), (bob, b"bob's")):
-            await people.add_token(user.id, token, "script")
+            await people.add_token(COMMAND, user.id, token, "script")
             await people.open_session(user.id, token, soon(), "", "")
         assert await people.account_of_token(b"amy's") == amy
         assert [await people.account_of_token(token) for token in (b"bob's", b"none")] == [None, None]

@@ -7,8 +7,9 @@ from tortoise.migrations.autodetector import MigrationAutodetector
 
 from schema import revision
 from schema.database import SchemaOutdated, migrate, open_database, unit
+from tests.databases import KEY
 
-NAMES = ["0001_initial", "0002_default_tenant"]
+NAMES = ["0001_initial", "0002_default_tenant", "0003_people", "0004_platform"]
 
 
 @unit
@@ -25,13 +26,13 @@ async def pending_changes() -> list[str]:
 
 async def test_migrations_lead_to_the_models(empty_database_url: str) -> None:
     assert await migrate(empty_database_url) == NAMES
-    async with open_database(empty_database_url):
+    async with open_database(empty_database_url, key=KEY):
         assert await pending_changes() == []
     assert await migrate(empty_database_url) == []
 
 
 async def test_units_refuse_tables_of_an_older_version(empty_database_url: str) -> None:
-    async with open_database(empty_database_url) as database:
+    async with open_database(empty_database_url, key=KEY) as database:
         with pytest.raises(SchemaOutdated, match="Run `earshot migrate`"):
             await database.ready()
         await migrate(empty_database_url)
@@ -39,7 +40,7 @@ async def test_units_refuse_tables_of_an_older_version(empty_database_url: str) 
 
 
 async def test_the_first_contact_may_bring_them_up_to_date(empty_database_url: str) -> None:
-    async with open_database(empty_database_url, migrate=True) as database, trio.open_nursery() as nursery:
+    async with open_database(empty_database_url, migrate=True, key=KEY) as database, trio.open_nursery() as nursery:
         for _ in range(10):
             nursery.start_soon(database.ready)
     assert await migrate(empty_database_url) == []

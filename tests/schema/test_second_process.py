@@ -8,6 +8,7 @@ import trio
 
 from schema import clerk
 from schema.database import open_database
+from tests.databases import KEY
 
 VISIT = """
 import sys, trio
@@ -15,7 +16,7 @@ from schema import clerk
 from schema.database import open_database
 
 async def visit():
-    async with open_database(sys.argv[1]):
+    async with open_database(sys.argv[1], key=bytes(range(32))):
         await clerk.nodes()
 
 trio.run(visit)
@@ -25,7 +26,7 @@ trio.run(visit)
 async def test_the_log_of_a_database_that_is_open_survives_another_process(tmp_path: Path) -> None:
     path = tmp_path / "earshot.sqlite"
     url = f"sqlite:///{path}"
-    async with open_database(url, migrate=True):
+    async with open_database(url, migrate=True, key=KEY):
         await clerk.nodes()
         log = path.with_name(f"{path.name}-wal")
         before = log.stat().st_ino

@@ -14,7 +14,8 @@ import trio
 from archive.finish import RECORDINGS
 from archive.peaks import POINTS_PER_S, PeaksWriter
 from portal.audio import MOST_POINTS, content_disposition
-from schema.values import CallRecord, PartyRecord, Role
+from schema.roles import Role
+from schema.values import CallRecord, PartyRecord
 from tests.archive.calls import CALLEE_HZ, CALLER_HZ, level, tone
 from tests.portal.api.conftest import START, keep
 from tests.portal.visitor import PASSWORD, Visitor, add_account

@@ -10,7 +10,9 @@ from portal.api.models import Call, CallList
 from portal.app import create_app
 from schema import clerk
 from schema.database import open_database
-from schema.values import NodeRecord, PartyRecord, PauseRecord, Role
+from schema.roles import Role
+from schema.values import NodeRecord, PartyRecord, PauseRecord
+from tests.databases import KEY
 from tests.portal.api.conftest import START, Api, keep, keep_many
 
 
@@ -248,7 +250,7 @@ async def test_methods_that_an_address_does_not_take(api):
 
 async def test_when_the_database_is_away_it_is_said(config):
     """Nothing listens on port 1."""
-    async with open_database("postgresql://nobody@127.0.0.1:1/nothing"):
+    async with open_database("postgresql://nobody@127.0.0.1:1/nothing", key=KEY):
         response = await Api(create_app(config, None), "token").get("/api/v1/calls")
     assert response.status_code == 503
     assert int(response.headers["Retry-After"]) > 0

@@ -11,7 +11,8 @@ import trio
 from live.client import NoSuchCall, Refused, Unanswered, Unreachable
 from live.messages import Answer
 from schema import clerk
-from schema.values import NodeRecord, PartyRecord, Role
+from schema.roles import Role
+from schema.values import NodeRecord, PartyRecord
 from tests.portal.api.conftest import START, keep
 from tests.portal.visitor import Visitor, add_account
 

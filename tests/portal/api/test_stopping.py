@@ -18,9 +18,12 @@ from archive.transcode import FOLDER
 from portal import server
 from schema import people
 from schema.database import open_database
-from schema.values import RecordingRecord, Role
+from schema.roles import Role
+from schema.values import RecordingRecord
 from tests.archive.test_encode import RATE_HZ, encode
+from tests.databases import KEY
 from tests.end_to_end.recorder import Program, Recorder, until
+from tests.people import COMMAND
 from tests.portal.api.conftest import keep
 
 TOKEN = "token of ada"  # noqa: S105 (of a portal that lives for a test)
@@ -48,11 +51,11 @@ def call_id(recorder: Recorder) -> UUID:
     made = uuid4()
 
     async def fill() -> None:
-        async with open_database(f"sqlite:///{recorder.data / 'earshot.sqlite'}", migrate=True):
+        async with open_database(f"sqlite:///{recorder.data / 'earshot.sqlite'}", migrate=True, key=KEY):
             ada = await people.add_user(
-                "ada", role=Role.ADMINISTRATOR, tenant=None, name="", password_hash="", may_sign_in=True
+                COMMAND, "ada", role=Role.ADMINISTRATOR, tenant=None, name="", password_hash="", may_sign_in=True
             )
-            await people.add_token(ada.id, hashlib.sha256(TOKEN.encode()).digest(), "test")
+            await people.add_token(COMMAND, ada.id, hashlib.sha256(TOKEN.encode()).digest(), "test")
             await keep(id=made, finished=True, kept=True, recording_file=file)
 
     trio.run(fill)

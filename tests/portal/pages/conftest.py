@@ -11,6 +11,7 @@ import pytest
 from quart_trio import QuartTrio
 
 from schema import clerk
+from schema.roles import Role
 from schema.values import (
     Account,
     CallRecord,
@@ -18,7 +19,6 @@ from schema.values import (
     Offset,
     PartyRecord,
     RecordingRecord,
-    Role,
 )
 from tests.portal.visitor import Visitor, add_account
 

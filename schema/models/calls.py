@@ -1,11 +1,9 @@
-"""The tables. Names are the field's own terms; `team` and `account` stand for group and user, which are reserved words.
+"""Tables of calls, of what belongs to them, and of the engines that record them.
 
 Text from the wire is TEXT without a limit: a name that is too long must not keep a call out of the database. Rows that
 belong to a call go with it; a user who is deleted leaves his calls behind, without an owner.
 
-Comments stand above the classes: a docstring would be part of the table for Tortoise, and its change a migration.
-
-Not here: queries, and what the values mean (`values.py`).
+Not here: people (`people.py`), what was done by whom (`audit.py`), what the values mean (`schema/values.py`).
 """
 
 from typing import Any
@@ -29,6 +27,7 @@ from tortoise.fields import (
 from tortoise.indexes import Index
 
 from schema.columns import FilteredIndex, KeyField, MomentField, new_id
+from schema.models.people import Account, Tenant
 
 
 def _tenant() -> Any:
@@ -41,83 +40,6 @@ def _call() -> Any:
 
 def _owner() -> Any:
     return ForeignKeyField("earshot.Account", related_name=False, on_delete=SET_NULL, null=True)
-
-
-class Tenant(Model):
-    id = KeyField(primary_key=True, default=new_id)
-    name = TextField()
-    created_at = MomentField()
-
-    class Meta:
-        table = "tenant"
-        unique_together = (("name",),)
-
-
-# A group of users.
-class Team(Model):
-    id = KeyField(primary_key=True, default=new_id)
-    tenant: ForeignKeyRelation[Tenant] = _tenant()
-    name = TextField()
-
-    class Meta:
-        table = "team"
-        unique_together = (("tenant_id", "name"),)
-
-
-# A user. `login_key` is the login as it is compared: upper and lower case are one.
-class Account(Model):
-    id = KeyField(primary_key=True, default=new_id)
-    tenant: ForeignKeyRelation[Tenant] = _tenant()
-    team: ForeignKeyNullableRelation[Team] = ForeignKeyField(
-        "earshot.Team", related_name=False, on_delete=SET_NULL, null=True
-    )
-    login = TextField()
-    login_key = TextField()
-    name = TextField()
-    role = TextField()
-    may_sign_in = BooleanField()
-    password_hash = TextField()
-    language = TextField()
-    time_zone = TextField()
-    created_at = MomentField()
-
-    class Meta:
-        table = "account"
-        unique_together = (("tenant_id", "login_key"),)
-        indexes = (
-            Index(fields=("login_key",), name="account_login_key"),
-            Index(fields=("team_id",), name="account_team"),
-        )
-
-
-# A line of a user: a number, an extension or an address of record, as the phone system writes it.
-class Phone(Model):
-    id = KeyField(primary_key=True, default=new_id)
-    tenant: ForeignKeyRelation[Tenant] = _tenant()
-    account: ForeignKeyRelation[Account] = ForeignKeyField("earshot.Account", related_name=False, on_delete=CASCADE)
-    line = TextField()
-
-    class Meta:
-        table = "phone"
-        unique_together = (("tenant_id", "line"),)
-        indexes = (Index(fields=("line",), name="phone_by_line"), Index(fields=("account_id",), name="phone_account"))
-
-
-# A supervisor manages a group, or a user: one of the two is set.
-class Management(Model):
-    id = KeyField(primary_key=True, default=new_id)
-    tenant: ForeignKeyRelation[Tenant] = _tenant()
-    manager: ForeignKeyRelation[Account] = ForeignKeyField("earshot.Account", related_name=False, on_delete=CASCADE)
-    team: ForeignKeyNullableRelation[Team] = ForeignKeyField(
-        "earshot.Team", related_name=False, on_delete=CASCADE, null=True
-    )
-    account: ForeignKeyNullableRelation[Account] = ForeignKeyField(
-        "earshot.Account", related_name=False, on_delete=CASCADE, null=True
-    )
-
-    class Meta:
-        table = "management"
-        unique_together = (("manager_id", "team_id"), ("manager_id", "account_id"))
 
 
 # A call. `phase` is running, finishing (it ended, its recording is not made yet) or finished.
@@ -146,6 +68,8 @@ class Call(Model):
     mode = TextField()
     recording = TextField()
     kept = BooleanField(null=True)
+    # Hidden from whoever lacks the permission, but for those whose call it is.
+    confidential = BooleanField(db_default=False)
     session_id = TextField()
     group_id = TextField()
     tracking_id = TextField()
@@ -300,34 +224,3 @@ class OutboxOffset(Model):
 
     class Meta:
         table = "outbox_offset"
-
-
-# Somebody who is signed in: the SHA-256 of what his browser holds, in hexadecimal.
-class WebSession(Model):
-    id_hash = CharField(primary_key=True, max_length=255)
-    tenant: ForeignKeyRelation[Tenant] = _tenant()
-    account: ForeignKeyRelation[Account] = ForeignKeyField("earshot.Account", related_name=False, on_delete=CASCADE)
-    created_at = MomentField()
-    expires_at = MomentField()
-    address = TextField()
-    user_agent = TextField()
-
-    class Meta:
-        table = "web_session"
-        indexes = (
-            Index(fields=("account_id",), name="web_session_account"),
-            Index(fields=("expires_at",), name="web_session_expiry"),
-        )
-
-
-# A key to the API: the SHA-256 of what its owner holds, in hexadecimal.
-class ApiToken(Model):
-    token_hash = CharField(primary_key=True, max_length=255)
-    tenant: ForeignKeyRelation[Tenant] = _tenant()
-    account: ForeignKeyRelation[Account] = ForeignKeyField("earshot.Account", related_name=False, on_delete=CASCADE)
-    name = TextField()
-    created_at = MomentField()
-
-    class Meta:
-        table = "api_token"
-        indexes = (Index(fields=("account_id",), name="api_token_account"),)

@@ -1,0 +1,304 @@
+"""Tables of tenants, of the people and phones in them, and of how people get in.
+
+An `Audited` table is written by its rows' `save` and `delete` inside `schema.audited.changing`, and by nothing else:
+each change leaves an entry in the audit trail. Columns that a row's `Audit` calls secret never appear there; what it
+calls passing is written by itself as time goes on, and is no change.
+
+Not here: calls (`calls.py`), what the values mean (`schema/profiles.py`).
+"""
+
+from typing import Any
+
+from tortoise import Model
+from tortoise.fields import (
+    CASCADE,
+    RESTRICT,
+    SET_NULL,
+    BigIntField,
+    BinaryField,
+    BooleanField,
+    CharField,
+    ForeignKeyField,
+    ForeignKeyNullableRelation,
+    ForeignKeyRelation,
+    IntField,
+    TextField,
+)
+from tortoise.indexes import Index
+
+from schema.audited import Audit, Audited
+from schema.columns import FilteredIndex, KeyField, MomentField, new_id
+from schema.entries import Resource
+
+
+def _tenant() -> Any:
+    return ForeignKeyField("earshot.Tenant", related_name=False, on_delete=RESTRICT)
+
+
+def _account() -> Any:
+    return ForeignKeyField("earshot.Account", related_name=False, on_delete=CASCADE)
+
+
+# One row: what holds for all tenants. `smtp_password` is sealed. `sister_platforms` is JSON: [[name, URL], ...].
+class Platform(Audited):
+    id = KeyField(primary_key=True, default=new_id)
+    support_contact = TextField()
+    sister_platforms = TextField()
+    language = TextField()
+    time_zone = TextField()
+    password_characters = IntField()
+    password_common = BooleanField()
+    password_login = BooleanField()
+    smtp_host = TextField()
+    smtp_port = IntField()
+    smtp_security = TextField()
+    smtp_user = TextField()
+    smtp_password = TextField()
+    mail_from = TextField()
+    mail_from_name = TextField()
+
+    class Meta:
+        table = "platform"
+
+    audit = Audit(Resource.PLATFORM, secret=("smtp_password",))
+
+
+# `hosts` is JSON: host names by which browsers reach it. A limit that is NULL is none.
+class Tenant(Audited):
+    id = KeyField(primary_key=True, default=new_id)
+    name = TextField()
+    created_at = MomentField()
+    hosts = TextField(db_default="[]")
+    colour = TextField(db_default="")
+    logo = BinaryField(null=True)
+    logo_type = TextField(db_default="")
+    language = TextField(db_default="")
+    time_zone = TextField(db_default="")
+    max_users = IntField(null=True)
+    max_storage_mb = BigIntField(null=True)
+    max_calls = IntField(null=True)
+    disabled_at = MomentField(null=True)
+
+    class Meta:
+        table = "tenant"
+        unique_together = (("name",),)
+
+    audit = Audit(Resource.TENANTS, name="name")
+
+
+# A role made by copying: `base` is the ready-made one at its root. `permissions` is JSON.
+class RoleCopy(Audited):
+    id = KeyField(primary_key=True, default=new_id)
+    tenant: ForeignKeyRelation[Tenant] = _tenant()
+    name = TextField()
+    base = TextField()
+    reach = TextField()
+    permissions = TextField()
+    created_at = MomentField()
+
+    class Meta:
+        table = "role"
+        unique_together = (("tenant_id", "name"),)
+
+    audit = Audit(Resource.ROLES, name="name")
+
+
+# A group of users.
+class Team(Audited):
+    id = KeyField(primary_key=True, default=new_id)
+    tenant: ForeignKeyRelation[Tenant] = _tenant()
+    name = TextField()
+    language = TextField(db_default="")
+    time_zone = TextField(db_default="")
+    disabled_at = MomentField(null=True)
+
+    class Meta:
+        table = "team"
+        unique_together = (("tenant_id", "name"),)
+
+    audit = Audit(Resource.GROUPS, name="name")
+
+
+# A user. `login_key` is the login as it is compared: upper and lower case are one. `role` is a ready-made one, or the
+# base of `role_copy`. `totp_secret` is sealed, `recovery_codes` are hashes (JSON).
+class Account(Audited):
+    id = KeyField(primary_key=True, default=new_id)
+    tenant: ForeignKeyRelation[Tenant] = _tenant()
+    team: ForeignKeyNullableRelation[Team] = ForeignKeyField(
+        "earshot.Team", related_name=False, on_delete=SET_NULL, null=True
+    )
+    login = TextField()
+    login_key = TextField()
+    name = TextField()
+    role = TextField()
+    may_sign_in = BooleanField()
+    password_hash = TextField()
+    language = TextField()
+    time_zone = TextField()
+    created_at = MomentField()
+    role_copy: ForeignKeyNullableRelation[RoleCopy] = ForeignKeyField(
+        "earshot.RoleCopy", related_name=False, on_delete=RESTRICT, null=True
+    )
+    email = TextField(db_default="")
+    authentication = TextField(db_default="password")
+    external_id = TextField(db_default="")
+    broadworks_user_id = TextField(db_default="")
+    broadworks_group_id = TextField(db_default="")
+    broadworks_sp_id = TextField(db_default="")
+    must_change_password = BooleanField(db_default=False)
+    confidential = BooleanField(db_default=False)
+    recording_mode = TextField(db_default="")
+    disabled_at = MomentField(null=True)
+    totp_secret = TextField(db_default="")
+    recovery_codes = TextField(db_default="[]")
+    totp_step = BigIntField(db_default=0)
+    last_sign_in_at = MomentField(null=True)
+
+    class Meta:
+        table = "account"
+        unique_together = (("tenant_id", "login_key"),)
+        indexes = (
+            Index(fields=("login_key",), name="account_login_key"),
+            Index(fields=("team_id",), name="account_team"),
+            FilteredIndex(fields=("tenant_id", "id"), name="account_confidential", where="confidential"),
+        )
+
+    audit = Audit(
+        Resource.USERS,
+        name="name",
+        otherwise="login",
+        secret=("password_hash", "totp_secret", "recovery_codes"),
+        passing=("login_key", "totp_step", "last_sign_in_at"),
+    )
+
+
+# A line of a user: a number, an extension or an address of record, as the phone system writes it.
+class Phone(Audited):
+    id = KeyField(primary_key=True, default=new_id)
+    tenant: ForeignKeyRelation[Tenant] = _tenant()
+    account: ForeignKeyRelation[Account] = _account()
+    line = TextField()
+    name = TextField(db_default="")
+    disabled_at = MomentField(null=True)
+
+    class Meta:
+        table = "phone"
+        unique_together = (("tenant_id", "line"),)
+        indexes = (Index(fields=("line",), name="phone_by_line"), Index(fields=("account_id",), name="phone_account"))
+
+    audit = Audit(Resource.PHONES, name="line", parent="account_id")
+
+
+# A supervisor manages a group, or a user: one of the two is set.
+class Management(Audited):
+    id = KeyField(primary_key=True, default=new_id)
+    tenant: ForeignKeyRelation[Tenant] = _tenant()
+    manager: ForeignKeyRelation[Account] = _account()
+    team: ForeignKeyNullableRelation[Team] = ForeignKeyField(
+        "earshot.Team", related_name=False, on_delete=CASCADE, null=True
+    )
+    account: ForeignKeyNullableRelation[Account] = ForeignKeyField(
+        "earshot.Account", related_name=False, on_delete=CASCADE, null=True
+    )
+
+    class Meta:
+        table = "management"
+        unique_together = (("manager_id", "team_id"), ("manager_id", "account_id"))
+
+    audit = Audit(Resource.MANAGEMENT, parent="manager_id", assigns=True)
+
+
+# Where people of a tenant may sign in besides here: OpenID Connect. `client_secret` is sealed.
+class IdentityProvider(Audited):
+    id = KeyField(primary_key=True, default=new_id)
+    tenant: ForeignKeyRelation[Tenant] = _tenant()
+    name = TextField()
+    issuer = TextField()
+    client_id = TextField()
+    client_secret = TextField()
+    login_claim = TextField()
+    enabled = BooleanField()
+
+    class Meta:
+        table = "identity_provider"
+        unique_together = (("tenant_id", "name"),)
+
+    audit = Audit(Resource.PROVIDERS, name="name", secret=("client_secret",))
+
+
+# Somebody who is signed in: the SHA-256 of what his browser holds, in hexadecimal.
+class WebSession(Model):
+    id_hash = CharField(primary_key=True, max_length=255)
+    tenant: ForeignKeyRelation[Tenant] = _tenant()
+    account: ForeignKeyRelation[Account] = _account()
+    created_at = MomentField()
+    expires_at = MomentField()
+    address = TextField()
+    user_agent = TextField()
+    seen_at = MomentField(null=True)
+
+    class Meta:
+        table = "web_session"
+        indexes = (
+            Index(fields=("account_id",), name="web_session_account"),
+            Index(fields=("expires_at",), name="web_session_expiry"),
+        )
+
+
+# A key to the API: the SHA-256 of what its owner holds, in hexadecimal. `permissions` is JSON; NULL: all that its owner
+# has.
+class ApiToken(Audited):
+    token_hash = CharField(primary_key=True, max_length=255)
+    tenant: ForeignKeyRelation[Tenant] = _tenant()
+    account: ForeignKeyRelation[Account] = _account()
+    name = TextField()
+    created_at = MomentField()
+    permissions = TextField(null=True)
+    expires_at = MomentField(null=True)
+    used_at = MomentField(null=True)
+
+    class Meta:
+        table = "api_token"
+        indexes = (Index(fields=("account_id",), name="api_token_account"),)
+
+    audit = Audit(
+        Resource.TOKENS, name="name", parent="account_id", secret=("token_hash",), passing=("used_at",), unnamed=True
+    )
+
+
+# A link that was mailed to somebody and lets him set a password, once: the SHA-256 of its secret, in hexadecimal.
+class AccessLink(Model):
+    link_hash = CharField(primary_key=True, max_length=255)
+    account: ForeignKeyRelation[Account] = _account()
+    invitation = BooleanField()
+    created_at = MomentField()
+    expires_at = MomentField()
+
+    class Meta:
+        table = "access_link"
+        indexes = (Index(fields=("account_id",), name="access_link_account"),)
+
+
+# A mail that waits, went out, or could not. `content` is sealed: it may hold a link that lets people in.
+class MailMessage(Model):
+    id = KeyField(primary_key=True, default=new_id)
+    tenant_id = KeyField(null=True)
+    account_id = KeyField(null=True)
+    kind = TextField()
+    to_address = TextField()
+    to_name = TextField()
+    subject = TextField()
+    content = TextField()
+    state = TextField()
+    attempts = IntField()
+    created_at = MomentField()
+    due_at = MomentField()
+    sent_at = MomentField(null=True)
+    error = TextField()
+
+    class Meta:
+        table = "mail_message"
+        indexes = (
+            FilteredIndex(fields=("due_at", "id"), name="mail_waiting", where="state = 'waiting'"),
+            Index(fields=("created_at", "id"), name="mail_newest"),
+        )
