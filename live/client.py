@@ -266,7 +266,10 @@ class Gateway:
         if isinstance(replies[0], GatewayError):
             raise replies[0]
         if isinstance(replies[0], messages.Failed):
-            raise _TROUBLES[replies[0].trouble](replies[0].reason)
+            failed = replies[0]
+            if failed.trouble == "refused":
+                raise Refused(failed.reason, failed.why)
+            raise _TROUBLES[failed.trouble](failed.reason)
         return replies[0]
 
     def _tell(self, request: messages.Request) -> None:
@@ -318,7 +321,6 @@ class Gateway:
 
 
 _TROUBLES: Final[dict[str, type[GatewayError]]] = {
-    "refused": Refused,
     "no-such-call": NoSuchCall,
     "unanswered": Unanswered,
     "malformed": Unanswered,

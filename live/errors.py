@@ -13,7 +13,12 @@ class Unreachable(GatewayError):
 
 
 class Refused(GatewayError):
-    """The call's state does not allow it."""
+    """The call's state does not allow it. `why` is the `engine.call.Why` of it, as text: an engine that is newer than
+    this may have others."""
+
+    def __init__(self, sentence: str, why: str = "") -> None:
+        super().__init__(sentence)
+        self.why = why
 
 
 class NoSuchCall(GatewayError):

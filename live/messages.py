@@ -118,11 +118,12 @@ class Answer(Reply, frozen=True, tag="answer"):
 
 
 class Failed(Reply, frozen=True, tag="failed"):
-    """A request was not carried out; `reason` is a sentence."""
+    """A request was not carried out; `reason` is a sentence. `why` is a refusal's `engine.call.Why`, else empty."""
 
     id: int
     trouble: Trouble
     reason: str
+    why: str = ""
 
 
 class CallLine(msgspec.Struct, frozen=True):

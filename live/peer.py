@@ -175,7 +175,7 @@ class Peer:
             if isinstance(answer, Unanswered):
                 self._fail(request_id, "unanswered", str(answer))
             elif answer.refusal is not None:
-                self._fail(request_id, "refused", answer.refusal.reason)
+                self._fail(request_id, "refused", answer.refusal.reason, answer.refusal.why)
             else:
                 state, position_ns = answer.state, answer.state.position_ns(answer.state.since)
                 word, position_s = messages.recording_of(state), messages.seconds(position_ns)
@@ -183,8 +183,8 @@ class Peer:
 
         return reply
 
-    def _fail(self, request_id: int, trouble: Trouble, reason: str) -> None:
-        self.say(messages.Failed(id=request_id, trouble=trouble, reason=reason))
+    def _fail(self, request_id: int, trouble: Trouble, reason: str, why: str = "") -> None:
+        self.say(messages.Failed(id=request_id, trouble=trouble, reason=reason, why=why))
 
     def _list(self, request_id: int) -> messages.Calls:
         now = instant()

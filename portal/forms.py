@@ -18,6 +18,9 @@ from quart import request
 from quart_babel import gettext
 from werkzeug.datastructures import FileStorage
 
+from portal.refused import of_data
+from schema.refusals import Refusal
+
 ON: Final = "on"
 
 
@@ -46,6 +49,10 @@ class Form:
     def wrong(self, sentence: str, name: str = "") -> None:
         """Says what is wrong with a field, or with all of the form. The first sentence about a field stays."""
         self.errors.setdefault(name, sentence)
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Says why the database refused what was filled in."""
+        self.wrong(of_data(refusal), refusal.field)
 
     def text(self, name: str, *, most: int, required: bool = False, lines: bool = False) -> str:
         """A text without white space around it, on one line unless `lines`. `most`: characters."""

@@ -15,7 +15,7 @@ from quart_babel import gettext
 from quart_trio.wrappers import TrioResponse
 
 from live.errors import GatewayError, NoSuchCall, Refused
-from portal import gate
+from portal import gate, refused
 from portal.api.models import DEFAULT_LIMIT, MOST_CALLS, CallList, RecordingChange, RecordingState, call_of
 from portal.api.openapi import document
 from portal.audio import send, wanted_format
@@ -85,7 +85,7 @@ async def change_recording(call_id: UUID) -> Response:
         with trio.fail_after(ANSWER_S):
             done = await act(view, gate.account().login, "api" if gate.by_token() else "portal")
     except Refused as refusal:
-        raise Problem(409, gettext("Not possible now"), str(refusal), kind=REFUSED) from refusal
+        raise Problem(409, gettext("Not possible now"), refused.of_call(refusal), kind=REFUSED) from refusal
     except NoSuchCall as error:
         raise _ended() from error
     except (GatewayError, trio.TooSlowError) as error:

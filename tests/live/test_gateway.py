@@ -19,7 +19,7 @@ from trio.testing import MockClock
 from trio_websocket import ConnectionClosed, WebSocketConnection
 
 from actors.node import Stopped
-from engine.call import EndCall, Pause, Resume
+from engine.call import EndCall, Pause, Resume, Why
 from engine.events import AnyEvent, Paused
 from engine.journal import ROW
 from live import gateway as gateway_module
@@ -270,11 +270,13 @@ async def test_a_call_that_was_never_paused_is_recording_since_its_start(station
 async def test_what_the_state_forbids_is_refused_with_the_reason(station: Station) -> None:
     phones = await station.call()
     async with station.connect() as gateway:
-        with pytest.raises(Refused, match="can be paused, not stopped"):
+        with pytest.raises(Refused, match="can be paused, not stopped") as refusal:
             await gateway.stop(phones.call.id, who="anna", sign="portal")
+        assert refusal.value.why == Why.NEVER_STOPPED
         await phones.ask(Pause("phone-system", "inactive"))
-        with pytest.raises(Refused, match="resumes when the phone system does"):
+        with pytest.raises(Refused, match="resumes when the phone system does") as refusal:
             await gateway.resume(phones.call.id, who="anna", sign="portal")
+        assert refusal.value.why == Why.HELD_BY_PHONE_SYSTEM
         with pytest.raises(NoSuchCall):
             await gateway.pause(NOBODY, who="anna", sign="portal")
         with pytest.raises(NoSuchCall):

@@ -1,0 +1,82 @@
+"""Why something was not done, in the reader's language: a sentence for each code of the schema and of the engine.
+
+Not here: when something is refused (`schema/refusals.py` and `engine/call.py` have the codes).
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from quart_babel import gettext, ngettext
+
+from engine.call import Why
+from live.errors import Refused
+from schema.refusals import Refusal
+
+OF_CALLS: Final[Mapping[str, Callable[[], str]]] = {
+    Why.NOT_BEGUN: lambda: gettext("The call has not begun."),
+    Why.BEGUN: lambda: gettext("The call has begun already."),
+    Why.ENDED: lambda: gettext("The call has ended."),
+    Why.HELD_BY_PHONE_SYSTEM: lambda: gettext(
+        "The phone system holds this recording paused; it resumes when the phone system does."
+    ),
+    Why.NEVER_STOPPED: lambda: gettext(
+        "This call is recorded from its beginning to its end: it can be paused, not stopped."
+    ),
+    Why.NO_SUCH_DIALOG: lambda: gettext("The phone system spoke of a connection that this call does not have."),
+    Why.STREAMS_OF_ANOTHER: lambda: gettext("The phone system spoke of audio that belongs to another connection."),
+}
+
+OF_DATA: Final[Mapping[str, Callable[[Mapping[str, Any]], str]]] = {
+    "login_taken": lambda v: gettext("There is a user %(login)s in %(tenant)s already. Choose another login.", **v),
+    "login_slash": lambda v: gettext("A login has no slash: people sign in as tenant/login, too."),
+    "text_needed": lambda v: gettext("This must not be empty."),
+    "text_refused": lambda v: gettext("This has 1 to %(most)s characters, all of them printable.", **v),
+    "email_refused": lambda v: gettext("%(email)s is no mail address.", **v),
+    "phone_taken": lambda v: gettext("The phone %(line)s belongs to another user of %(tenant)s.", **v),
+    "group_unknown": lambda v: gettext("There is no group %(group)s in %(tenant)s.", **v),
+    "group_taken": lambda v: gettext("There is a group %(group)s in %(tenant)s already.", **v),
+    "group_in_use": lambda v: gettext("The group %(group)s has users. Move them to another group first.", **v),
+    "user_unknown": lambda v: gettext("There is no user %(login)s in %(tenant)s.", **v),
+    "role_unknown": lambda v: gettext("There is no role %(role)s.", **v),
+    "role_taken": lambda v: gettext("There is a role %(role)s already.", **v),
+    "role_in_use": lambda v: gettext("Somebody has the role %(role)s. Give them another one first.", **v),
+    "role_ready_made": lambda v: gettext("The ready-made roles stay as they are. Make a copy and change that."),
+    "beyond_you": lambda v: gettext("This would give rights that you do not have yourself."),
+    "yourself": lambda v: gettext("You would take your own access away. Another administrator can do that."),
+    "managed_unclear": lambda v: gettext(
+        "%(name)s is a group and a login of %(tenant)s, so it is not clear whom to manage.", **v
+    ),
+    "managed_unknown": lambda v: gettext(
+        "There is neither a group nor a login %(name)s in %(tenant)s. Add who is in it first.", **v
+    ),
+    "manages_nobody": lambda v: gettext("Only a role that reaches managed users manages others."),
+    "tenant_taken": lambda v: gettext("There is a tenant %(tenant)s already.", **v),
+    "tenant_needed": lambda v: gettext("The default tenant stays: what belongs to nobody else's is in it."),
+    "host_taken": lambda v: gettext("The host name %(host)s belongs to another tenant.", **v),
+    "host_refused": lambda v: gettext("%(host)s is no host name.", **v),
+    "colour_refused": lambda v: gettext("%(colour)s is no colour. Write it as #rrggbb.", **v),
+    "logo_refused": lambda v: gettext("A logo is a PNG, JPEG or WebP picture of at most %(most)s kB.", **v),
+    "language_unknown": lambda v: gettext("There is no language %(language)s.", **v),
+    "zone_unknown": lambda v: gettext("There is no time zone %(zone)s.", **v),
+    "mode_unknown": lambda v: gettext("There is no recording mode %(mode)s.", **v),
+    "limit_refused": lambda v: gettext("A limit is a whole number of 1 or more; leave it empty for none."),
+    "limit_of_users": lambda v: ngettext(
+        "%(tenant)s may have %(num)s user and has that one. The operator can raise this.",
+        "%(tenant)s may have %(num)s users and has them. The operator can raise this.",
+        int(v["limit"]),
+        tenant=v["tenant"],
+    ),
+    "mail_missing": lambda v: gettext("%(login)s has no mail address.", **v),
+    "authentication_unknown": lambda v: gettext("There is no way to sign in called %(authentication)s.", **v),
+}
+
+
+def of_call(refusal: Refused) -> str:
+    """What an engine refused; in English where it is newer than this portal."""
+    known = OF_CALLS.get(refusal.why)
+    return known() if known is not None else str(refusal)
+
+
+def of_data(refusal: Refusal) -> str:
+    """Why the database's content stays as it is."""
+    return OF_DATA[refusal.code](refusal.values)
