@@ -17,6 +17,7 @@ from portal.gateways import Gateways
 from portal.limits import Attempts
 from portal.listening import blueprint as listening
 from portal.memory import Memory
+from portal.pages.administration import blueprint as administration
 from portal.pages.call import blueprint as calls
 from portal.passwords import Passwords
 from portal.static import StaticFiles
@@ -32,6 +33,7 @@ BLUEPRINTS: Final[tuple[Blueprint, ...]] = (
     audio,
     api,
     listening,
+    administration,
 )
 
 

@@ -57,6 +57,8 @@ TABLE: Final[Mapping[str, Permission | Open]] = {
     "api.get_call": Permission.VIEW_CALLS,
     "api.audio": Permission.DOWNLOAD,
     "api.change_recording": Permission.PAUSE,
+    # Refused to whom nothing of it is open.
+    "administration.index": Open.SIGNED_IN,
 }
 
 SIGN_IN: Final = "/sign-in"

@@ -21,13 +21,14 @@ Words = Callable[[], str]
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """`about` says in a sentence what is behind it; `covers` are blueprints whose pages belong to it, too."""
+    """`about` says in a sentence what is behind it. An entry with `sections` leads to an index of them: it shows where
+    something of them does."""
 
     endpoint: str
     icon: str
     text: Words
     about: Words | None = None
-    covers: frozenset[str] = frozenset()
+    sections: tuple["Section", ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +139,7 @@ MENU: Final = (
         "administration.index",
         icon="settings",
         text=lambda: gettext("Administration"),
-        covers=frozenset(entry.endpoint.partition(".")[0] for section in ADMINISTRATION for entry in section.entries),
+        sections=ADMINISTRATION,
     ),
 )
 
@@ -151,13 +152,13 @@ OWN: Final = (
 
 def shown(entries: tuple[Entry, ...]) -> list[Entry]:
     """Those that exist and that the one who asks may call."""
-    return [entry for entry in entries if entry.endpoint in current_app.view_functions and may_call(entry.endpoint)]
+    return [entry for entry in entries if _shows(entry)]
 
 
-def administration() -> list[tuple[str, list[Entry]]]:
-    """The titles and entries of the administration for the one who asks; a section without entries is left out."""
-    sections = [(section.title(), shown(section.entries)) for section in ADMINISTRATION]
-    return [(title, entries) for title, entries in sections if entries]
+def administration() -> list[tuple[Section, list[Entry]]]:
+    """The sections of the administration that the one who asks may see something of, and what."""
+    sections = [(section, shown(section.entries)) for section in ADMINISTRATION]
+    return [(section, entries) for section, entries in sections if entries]
 
 
 def may_call(endpoint: str) -> bool:
@@ -168,5 +169,14 @@ def may_call(endpoint: str) -> bool:
 
 def is_here(entry: Entry) -> bool:
     """Whether the page at hand belongs to this entry."""
-    blueprint = request.blueprint
-    return blueprint is not None and (blueprint == entry.endpoint.partition(".")[0] or blueprint in entry.covers)
+    return request.blueprint in {endpoint.partition(".")[0] for endpoint in _endpoints(entry)}
+
+
+def _shows(entry: Entry) -> bool:
+    if entry.endpoint not in current_app.view_functions or not may_call(entry.endpoint):
+        return False
+    return not entry.sections or any(shown(section.entries) for section in entry.sections)
+
+
+def _endpoints(entry: Entry) -> list[str]:
+    return [entry.endpoint, *(each.endpoint for section in entry.sections for each in section.entries)]

@@ -51,6 +51,7 @@ EXPECTED: dict[str, set[Role] | None] = {
     "api.get_call": EVERYBODY,
     "api.audio": EVERYBODY,
     "api.change_recording": {ADMINISTRATOR},
+    "administration.index": EVERYBODY,
 }
 
 
