@@ -110,7 +110,8 @@ class Changes:
             action = Action.DEASSIGN if audit.assigns else Action.DELETE
         else:
             action = self._action or Action.UPDATE
-        self._made.append(Change(audit.resource, action, row.about(), row.tenant_of(), self._details, told, same))
+        details = {**self._details, **row.details()}
+        self._made.append(Change(audit.resource, action, row.about(), row.tenant_of(), details, told, same))
 
     async def write(self) -> None:
         """Inside the transaction: the entries, in the order in which things were done."""
@@ -172,6 +173,10 @@ class Audited(Model):
         name = str(getattr(self, audit.name, "") or getattr(self, audit.otherwise, "")) if audit.name else ""
         parent = getattr(self, audit.parent) if audit.parent else ""
         return About("" if audit.unnamed else self.pk, name, parent or "")
+
+    def details(self) -> Mapping[str, str]:
+        """More about a change of this row than its fields say."""
+        return {}
 
     def tenant_of(self) -> UUID | None:
         """The tenant whose trail tells of this row."""
@@ -280,6 +285,7 @@ async def _insert(by: By, change: Change) -> None:
         "initiator_id": by.account_id,
         "initiator_login": by.login,
         "initiator_name": by.name,
+        "initiator_key": f"{by.name} ({by.login})".casefold(),
         "address": by.address,
         "application": str(by.application),
         "resource": str(change.resource),
@@ -291,13 +297,13 @@ async def _insert(by: By, change: Change) -> None:
         "data": data,
     }
     entry = {column: clean(value) for column, value in entry.items()}
-    entry["data_hash"] = hashlib.sha256((entry["data"] or "").encode()).hexdigest()
-    entry["search"] = _searched(change)
+    entry["data_hash"] = data_hash(entry["data"])
+    entry["search"] = searched(entry)
     entry["origin"] = change.origin
     entry["proof"] = proof(audit_key(), entry)
     entry["chain"] = ""
     await rows(
-        f"INSERT INTO audit_entry ({', '.join(entry)}) VALUES ({marks(1, len(entry))}) ON CONFLICT DO NOTHING",  # noqa: S608  # names of ours
+        f"INSERT INTO audit_entry ({', '.join(entry)}) VALUES ({marks(1, len(entry))}) ON CONFLICT (origin) DO NOTHING",  # noqa: S608  # names of ours
         *entry.values(),
     )
 
@@ -315,6 +321,7 @@ def content_hash(entry: Mapping[str, Any]) -> bytes:
         str(entry["initiator_id"] or ""),
         *(str(entry[column]) for column in _TOLD),
         str(entry["data_hash"]),
+        str(entry["origin"] or ""),
     ]
     return hashlib.sha256(json.dumps(told, ensure_ascii=False, separators=(",", ":")).encode()).digest()
 
@@ -331,6 +338,12 @@ _TOLD: Final = (
     "parent_id",
     "details",
 )
+# The hash of no data: what an entry has of which no field was changed.
+NOTHING: Final = hashlib.sha256(b"").hexdigest()
+
+
+def data_hash(data: str | None) -> str:
+    return hashlib.sha256((data or "").encode()).hexdigest()
 
 
 def proof(key: bytes, entry: Mapping[str, Any]) -> str:
@@ -338,9 +351,10 @@ def proof(key: bytes, entry: Mapping[str, Any]) -> str:
     return hmac.digest(key, content_hash(entry), "sha256").hex()
 
 
-def _searched(change: Change) -> str:
-    """What a search for text looks at, in lower case: the data, the details and what the entry is about."""
-    words = [change.about.name, *change.details.values(), *change.unchanged.values()]
-    words += [value for pair in change.fields.values() for value in pair]
-    words += [name for name in (*change.fields, *change.unchanged)]
-    return str(clean("\n".join(filter(None, words)).casefold()))
+def searched(entry: Mapping[str, Any]) -> str:
+    """What a search for text looks at, in lower case: an entry's data, its details and the name of what it is about."""
+    data = json.loads(entry["data"]) if entry["data"] else {"fields": {}, "unchanged": {}}
+    fields, unchanged = data["fields"], data["unchanged"]
+    words = [entry["related_name"], *json.loads(entry["details"]).values(), *fields, *unchanged, *unchanged.values()]
+    words += [value for pair in fields.values() for value in pair]
+    return "\n".join(filter(None, words)).casefold()

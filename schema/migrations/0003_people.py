@@ -45,6 +45,7 @@ class Migration(migrations.Migration):
                 ("initiator_id", KeyField(null=True)),
                 ("initiator_login", fields.TextField()),
                 ("initiator_name", fields.TextField()),
+                ("initiator_key", fields.TextField()),
                 ("address", fields.TextField()),
                 ("application", fields.TextField()),
                 ("resource", fields.TextField()),
@@ -66,6 +67,7 @@ class Migration(migrations.Migration):
                 "app": "earshot",
                 "unique_together": (("origin",), ("number",)),
                 "indexes": [
+                    Index(fields=["at", "id"], name="audit_newest_of_all"),
                     Index(fields=["tenant_id", "at", "id"], name="audit_newest"),
                     Index(fields=["initiator_id", "at", "id"], name="audit_initiator"),
                     FilteredIndex(fields=["related_id", "at", "id"], name="audit_related", where="related_id <> ''"),
@@ -350,5 +352,46 @@ class Migration(migrations.Migration):
             model_name="WebSession",
             name="seen_at",
             field=MomentField(null=True),
+        ),
+        ops.AddField(
+            model_name="Account",
+            name="name_key",
+            field=fields.TextField(db_default=""),
+        ),
+        ops.AddField(
+            model_name="Account",
+            name="search",
+            field=fields.TextField(db_default=""),
+        ),
+        ops.AddField(
+            model_name="Phone",
+            name="search",
+            field=fields.TextField(db_default=""),
+        ),
+        ops.AddField(
+            model_name="Team",
+            name="name_key",
+            field=fields.TextField(db_default=""),
+        ),
+        ops.AddField(
+            model_name="Tenant",
+            name="name_key",
+            field=fields.TextField(db_default=""),
+        ),
+        ops.AddIndex(
+            model_name="Account",
+            index=Index(fields=["tenant_id", "name_key", "id"], name="account_names"),
+        ),
+        ops.AddIndex(
+            model_name="Account",
+            index=Index(fields=["name_key", "id"], name="account_names_of_all"),
+        ),
+        ops.AddIndex(
+            model_name="Team",
+            index=Index(fields=["tenant_id", "name_key", "id"], name="team_name_key"),
+        ),
+        ops.AddIndex(
+            model_name="Tenant",
+            index=Index(fields=["name_key", "id"], name="tenant_name_key"),
         ),
     ]

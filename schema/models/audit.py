@@ -14,7 +14,7 @@ from schema.columns import FilteredIndex, KeyField, MomentField, new_id
 
 # An entry. `data` is JSON, NULL once erased; `proof` an HMAC of all but `number` and `chain`. The sealer gives an entry
 # its `number` in the chain, and `chain`, the hash of all up to it. `origin` keeps what is told twice from being there
-# twice.
+# twice. `initiator_key` and `search` are what is searched in, in lower case.
 class AuditEntry(Model):
     id = KeyField(primary_key=True, default=new_id)
     tenant_id = KeyField(null=True)
@@ -22,6 +22,7 @@ class AuditEntry(Model):
     initiator_id = KeyField(null=True)
     initiator_login = TextField()
     initiator_name = TextField()
+    initiator_key = TextField()
     address = TextField()
     application = TextField()
     resource = TextField()
@@ -42,6 +43,7 @@ class AuditEntry(Model):
         table = "audit_entry"
         unique_together = (("origin",), ("number",))
         indexes = (
+            Index(fields=("at", "id"), name="audit_newest_of_all"),
             Index(fields=("tenant_id", "at", "id"), name="audit_newest"),
             Index(fields=("initiator_id", "at", "id"), name="audit_initiator"),
             FilteredIndex(fields=("related_id", "at", "id"), name="audit_related", where="related_id <> ''"),
