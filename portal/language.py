@@ -17,7 +17,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Final
+from typing import Final, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
 import pytz
@@ -185,9 +185,8 @@ def clock(at: datetime) -> Markup:
 def size(number_of_bytes: float) -> str:
     """Bytes in the unit that people read: `178.5 kB`."""
     power = min(int(math.log(number_of_bytes, 1000)), len(_UNITS) - 1) if number_of_bytes >= 1 else 0
-    value = number_of_bytes / 1000**power
-    digits = "#,##0" if power == 0 else "#,##0.#"
-    return format_unit(value, _UNITS[power], "short", format=digits, locale=_locale())
+    width: Literal["long", "short"] = "short" if power else "long"
+    return format_unit(number_of_bytes / 1000**power, _UNITS[power], width, format="#,##0.#", locale=_locale())
 
 
 def _locale() -> Locale:

@@ -1,74 +1,26 @@
-"""Languages and time zones, and that no text for people stands in a template unmarked."""
+"""In which language and zone a page comes, and how dates, numbers and sizes are written there."""
 
-import re
 from datetime import UTC, datetime
-from html.parser import HTMLParser
 from pathlib import Path
 from uuid import UUID
 
 import pytest
 from babel.messages.catalog import Catalog
-from babel.messages.extract import extract_from_file
-from babel.messages.mofile import write_mo
-from jinja2 import nodes
+from babel.messages.pofile import write_po
 from quart import g
-from quart_babel import gettext
+from quart_babel import format_decimal, gettext
 from quart_trio import QuartTrio
 
 from portal import language
 from portal.app import create_app
 from portal.config import PortalConfig
+from portal.pages import presentation
+from schema.profiles import Doorway
 from schema.roles import Role
 from schema.values import Account
 from tests.portal.visitor import Visitor
 
-TEMPLATES = Path(language.__file__).with_name("templates")
 NOON = datetime(2026, 7, 1, 12, 0, 0, 250_000, tzinfo=UTC)
-# Attributes whose values people see or hear.
-SHOWN = {"title", "aria-label", "placeholder", "alt", "aria-description", "aria-roledescription", "label", "data-label"}
-MARKS = {"_", "gettext", "ngettext", "pgettext", "npgettext"}
-# A name is the same in every language.
-NAMES = {"Earshot"}
-
-
-class Unmarked(HTMLParser):
-    """Collects what a page shows though nobody marked it."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.found: list[str] = []
-        self._in = ""
-        self.feed(text)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self._in = tag
-        self.found += [value or "" for name, value in attrs if name in SHOWN and _words(value or "")]
-
-    def handle_endtag(self, tag: str) -> None:
-        self._in = ""
-
-    def handle_data(self, data: str) -> None:
-        if self._in not in ("script", "style") and _words(data):
-            self.found.append(data.strip())
-
-
-def _words(text: str) -> list[str]:
-    return [word for word in re.findall(r"[^\W\d_]{2,}", text) if word not in NAMES]
-
-
-def unmarked(app: QuartTrio, source: str) -> list[str]:
-    """Texts of a template that are shown as they stand there; what is computed counts as nothing."""
-    parsed = app.jinja_env.parse(source)
-    pieces = []
-    for output in parsed.find_all(nodes.Output):
-        pieces += [node.data if isinstance(node, nodes.TemplateData) else "" for node in output.nodes]
-    calls = [call for call in parsed.find_all(nodes.Call) if getattr(call.node, "name", "") in MARKS]
-    marked = {id(given) for call in calls for given in call.args}
-    # In expressions there are names and classes as well; what begins with a capital letter is meant for people.
-    written = [const.value for const in parsed.find_all(nodes.Const) if id(const) not in marked]
-    capital = [text for text in written if isinstance(text, str) and re.match(r"[A-Z][a-z]", text) and _words(text)]
-    return Unmarked("".join(pieces)).found + capital
 
 
 @pytest.fixture
@@ -78,61 +30,108 @@ def app(config: PortalConfig) -> QuartTrio:
 
 
 def account(**values: str) -> Account:
-    given = {"language": "", "time_zone": "", **values}
-    return Account(UUID(int=1), UUID(int=2), "Default", "anna", "Anna", Role.USER, True, **given)
+    known = {"id": UUID(int=1), "tenant_id": UUID(int=2), "tenant": "Default", "login": "anna", "name": "Anna"}
+    return Account(**{**known, "role": Role.USER, "may_sign_in": True, **values})
 
 
-# Texts
+def write_catalogue(folder: Path, locale: str, **texts: str) -> None:
+    catalogue = Catalog(locale=locale)
+    for text, translation in texts.items():
+        catalogue.add(text.replace("_", " "), translation)
+    path = folder / locale / language.CATALOGUE
+    path.parent.mkdir(parents=True)
+    with path.open("wb") as file:
+        write_po(file, catalogue)
 
 
-@pytest.mark.parametrize("path", sorted(TEMPLATES.rglob("*.html")), ids=lambda path: str(path.relative_to(TEMPLATES)))
-def test_every_text_of_a_template_is_marked(app: QuartTrio, path: Path) -> None:
-    assert unmarked(app, path.read_text("utf-8")) == []
+# Languages
 
 
-@pytest.mark.parametrize(
-    ("source", "found"),
-    [
-        ("<p>Hello</p>", ["Hello"]),
-        ('<p>{{ _("Hello") }}</p>', []),
-        ("{% trans %}Hello{% endtrans %}", []),
-        ('<img alt="A dog">', ["A dog"]),
-        ('<p class="mb-3 text">{{ name }} · 12 / {{ x }}</p>', []),
-        ("{% if a %}<b>{{ b }} calls</b>{% endif %}", ["calls"]),
-        ('{{ fact("Started", _("Begun"), "text-secondary me-2") }}', ["Started"]),
-        ("<script>let text = 1;</script>Earshot", []),
-    ],
-)
-def test_the_search_for_unmarked_texts_finds_them(app: QuartTrio, source: str, found: list[str]) -> None:
-    assert unmarked(app, source) == found
-
-
-def test_marked_texts_of_templates_and_code_can_be_extracted() -> None:
-    """As `pybabel extract` does it for whoever translates."""
-    found = extract_from_file("jinja2", TEMPLATES / "signin.html", options={"newstyle_gettext": "true"})
-    assert "Password" in {message for _, message, *_ in found}
-    found = extract_from_file("python", TEMPLATES.parent / "signin.py")
-    assert any(str(message).startswith("Login and password do not fit") for _, message, *_ in found)
-
-
-async def test_a_catalogue_is_all_that_a_translation_needs(
-    config: PortalConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    catalogue = Catalog(locale="de")
-    catalogue.add("Sign in", "Anmelden")
-    folder = tmp_path / "de" / "LC_MESSAGES"
-    folder.mkdir(parents=True)
-    with (folder / "messages.mo").open("wb") as file:
-        write_mo(file, catalogue)
-    monkeypatch.setattr(language, "TRANSLATIONS", tmp_path)
-    visitor = Visitor(create_app(config, None))
-    german = (await (await visitor.get("/sign-in", headers={"Accept-Language": "fr, de-AT;q=0.8"})).get_data()).decode()
+async def test_a_catalogue_is_all_that_a_translation_needs(app: QuartTrio, tmp_path: Path) -> None:
+    write_catalogue(tmp_path, "de", Sign_in="Anmelden")
+    async with app.app_context():
+        language.catalogues().known = language.load(tmp_path)
+    visitor = Visitor(app)
+    german = (await (await visitor.get("/sign-in", headers={"Accept-Language": "it, de-AT;q=0.8"})).get_data()).decode()
     assert 'lang="de"' in german
     assert "Anmelden" in german
     assert "Password" in german  # what is not translated yet stays as it is
-    english = (await (await visitor.get("/sign-in", headers={"Accept-Language": "fr"})).get_data()).decode()
+    english = (await (await visitor.get("/sign-in", headers={"Accept-Language": "it"})).get_data()).decode()
     assert 'lang="en"' in english
     assert "Sign in" in english
+
+
+def test_every_language_of_the_portal_has_a_catalogue() -> None:
+    assert language.load().keys() == language.LANGUAGES.keys()
+
+
+@pytest.mark.parametrize(
+    ("accepts", "spoken"),
+    [
+        ("fr", "fr"),
+        ("fr-CA,en;q=0.5", "fr"),
+        ("pt", "pt_BR"),
+        ("pt-PT", "pt_BR"),
+        ("es-419", "es"),
+        ("de, ru;q=0.3", "ru"),
+        ("de", "en"),
+        ("*", "en"),
+        ("", "en"),
+        ("en-GB, fr", "en"),
+    ],
+)
+async def test_strangers_are_answered_in_the_best_of_their_languages(app: QuartTrio, accepts: str, spoken: str) -> None:
+    async with app.test_request_context("/", headers={"Accept-Language": accepts}):
+        assert language.language() == spoken
+
+
+async def test_the_accounts_language_comes_first(app: QuartTrio) -> None:
+    async with app.test_request_context("/", headers={"Accept-Language": "es"}):
+        g.account = account(language="fr")
+        assert language.language() == "fr"
+        g.account = account(language="nonsense")
+        assert language.language() == "es"
+        g.account = account(language="pt_BR")
+        assert language.html_language() == "pt-BR"
+
+
+async def test_a_stranger_sees_the_language_of_the_tenant_whose_host_he_asked(app: QuartTrio) -> None:
+    async with app.test_request_context("/", headers={"Accept-Language": "es"}):
+        g.doorway = Doorway(None, "", False, "ru", "", ())
+        assert language.language() == "ru"
+        g.doorway = Doorway(None, "", False, "", "", ())
+        assert language.language() == "es"
+
+
+async def test_a_mail_is_in_its_readers_language_and_zone_whoever_asks(app: QuartTrio) -> None:
+    async with app.test_request_context("/", headers={"Accept-Language": "es"}):
+        assert "12:00" in language.clock(NOON)
+        with language.speaking("fr", "Europe/Berlin"):
+            assert gettext("Password") == "Mot de passe"
+            assert "14:00:00" in language.clock(NOON)
+        assert gettext("Password") == "Contraseña"
+    async with app.app_context():
+        with language.speaking("ru"):
+            assert gettext("Password") == "Пароль"
+            assert "12:00:00" in language.clock(NOON)
+
+
+async def test_texts_outside_of_a_request_stay_as_they_are() -> None:
+    assert gettext("Sign in") == "Sign in"
+
+
+@pytest.mark.parametrize(
+    ("code", "forms"),
+    [
+        ("ru", {1: 0, 21: 0, 2: 1, 34: 1, 5: 2, 11: 2, 112: 2}),
+        ("fr", {0: 0, 1: 0, 2: 1}),
+        ("pt_BR", {0: 0, 1: 0, 2: 1}),
+        ("es", {0: 1, 1: 0, 2: 1}),
+    ],
+)
+def test_a_number_has_the_plural_form_of_its_language(code: str, forms: dict[int, int]) -> None:
+    plural = language.load()[code].plural
+    assert {number: plural(number) for number in forms} == forms
 
 
 # Zones
@@ -162,20 +161,50 @@ async def test_a_date_is_the_viewers(app: QuartTrio) -> None:
         assert "Jul 2, 2026" in language.day(late)
 
 
-async def test_the_accounts_language_comes_first(
-    app: QuartTrio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("de", "fr"):
-        (tmp_path / name / "LC_MESSAGES").mkdir(parents=True)
-        (tmp_path / name / "LC_MESSAGES" / "messages.mo").touch()
-    monkeypatch.setattr(language, "TRANSLATIONS", tmp_path)
-    async with app.test_request_context("/", headers={"Accept-Language": "de"}):
-        assert language.language() == "de"
-        g.account = account(language="fr")
-        assert language.language() == "fr"
-        g.account = account(language="nonsense")
-        assert language.language() == "de"
+@pytest.mark.parametrize(("spoken", "city"), [("en", "Kolkata"), ("ru", "Калькутта"), ("fr", "Calcutta")])
+async def test_a_zone_goes_by_its_city(app: QuartTrio, spoken: str, city: str) -> None:
+    async with app.app_context():
+        with language.speaking(spoken):
+            assert language.zone_name("Asia/Kolkata") in (f"{city} (UTC+05:30)", "Kolkata (UTC+05:30)")
+            assert language.zone_name("UTC") == "UTC"
+            assert language.zone_name("America/St_Johns").endswith(("(UTC-03:30)", "(UTC-02:30)"))
 
 
-async def test_texts_outside_of_a_request_stay_as_they_are() -> None:
-    assert gettext("Sign in") == "Sign in"
+async def test_a_menu_of_zones_goes_from_west_to_east_and_names_each_place_once(app: QuartTrio) -> None:
+    async with app.app_context():
+        with language.speaking("fr"):
+            offered = language.zones()
+    names = [name for name, _ in offered]
+    assert names.index("Pacific/Honolulu") < names.index("America/New_York") < names.index("Europe/Paris")
+    assert len(set(names)) == len(names)
+    assert set(names) <= language.ZONES
+
+
+# Numbers
+
+
+@pytest.mark.parametrize(
+    ("count", "english", "french"),
+    [
+        (0, "0 bytes", "0 octet"),
+        (999, "999 bytes", "999 octets"),
+        (182_733, "182.7 kB", "182,7 ko"),
+        (5e9, "5 GB", "5 Go"),
+    ],
+)
+async def test_sizes_are_in_the_unit_that_people_read(app: QuartTrio, count: float, english: str, french: str) -> None:
+    async with app.app_context():
+        with language.speaking("en"):
+            assert language.size(count) == english
+        with language.speaking("fr"):
+            assert language.size(count).replace("\xa0", " ").replace("\u202f", " ") == french
+
+
+async def test_numbers_are_written_as_the_language_writes_them(app: QuartTrio) -> None:
+    async with app.app_context():
+        with language.speaking("es"):
+            assert format_decimal(1234567.5) == "1.234.567,5"
+
+
+def test_the_length_of_a_call_is_written_alike_everywhere() -> None:
+    assert presentation.duration(3661) == "1:01:01"
