@@ -124,6 +124,7 @@ class Migration(migrations.Migration):
                 ("attempts", fields.IntField()),
                 ("created_at", MomentField()),
                 ("due_at", MomentField()),
+                ("expires_at", MomentField()),
                 ("sent_at", MomentField(null=True)),
                 ("error", fields.TextField()),
             ],
@@ -131,7 +132,7 @@ class Migration(migrations.Migration):
                 "table": "mail_message",
                 "app": "earshot",
                 "indexes": [
-                    FilteredIndex(fields=["due_at", "id"], name="mail_waiting", where="state = 'waiting'"),
+                    FilteredIndex(fields=["due_at", "id"], name="mail_waiting", where="state IN ('waiting', 'sending')"),
                     Index(fields=["created_at", "id"], name="mail_newest"),
                 ],
                 "pk_attr": "id",

@@ -7,7 +7,9 @@ calls passing is written by itself as time goes on, and is no change.
 Not here: calls (`calls.py`), what the values mean (`schema/profiles.py`).
 """
 
+from collections.abc import Mapping
 from typing import Any
+from uuid import UUID
 
 from tortoise import Model
 from tortoise.fields import (
@@ -28,7 +30,7 @@ from tortoise.indexes import Index
 
 from schema.audited import Audit, Audited
 from schema.columns import FilteredIndex, KeyField, MomentField, new_id
-from schema.entries import Resource
+from schema.entries import About, Resource
 
 
 def _tenant() -> Any:
@@ -37,6 +39,10 @@ def _tenant() -> Any:
 
 def _account() -> Any:
     return ForeignKeyField("earshot.Account", related_name=False, on_delete=CASCADE)
+
+
+def _called(account: "Account | None") -> str:
+    return "" if account is None else account.name or account.login
 
 
 # One row: what holds for all tenants. `smtp_password` is sealed. `sister_platforms` is JSON: [[name, URL], ...].
@@ -63,10 +69,12 @@ class Platform(Audited):
     audit = Audit(Resource.PLATFORM, secret=("smtp_password",))
 
 
-# `hosts` is JSON: host names by which browsers reach it. A limit that is NULL is none.
+# `hosts` is JSON: host names by which browsers reach it. A limit that is NULL is none. `name_key`, here and below, is
+# the name as it is compared and sorted: upper and lower case are one.
 class Tenant(Audited):
     id = KeyField(primary_key=True, default=new_id)
     name = TextField()
+    name_key = TextField(db_default="")
     created_at = MomentField()
     hosts = TextField(db_default="[]")
     colour = TextField(db_default="")
@@ -82,8 +90,9 @@ class Tenant(Audited):
     class Meta:
         table = "tenant"
         unique_together = (("name",),)
+        indexes = (Index(fields=("name_key", "id"), name="tenant_name_key"),)
 
-    audit = Audit(Resource.TENANTS, name="name")
+    audit = Audit(Resource.TENANTS, name="name", passing=("name_key",))
 
 
 # A role made by copying: `base` is the ready-made one at its root. `permissions` is JSON.
@@ -108,6 +117,7 @@ class Team(Audited):
     id = KeyField(primary_key=True, default=new_id)
     tenant: ForeignKeyRelation[Tenant] = _tenant()
     name = TextField()
+    name_key = TextField(db_default="")
     language = TextField(db_default="")
     time_zone = TextField(db_default="")
     disabled_at = MomentField(null=True)
@@ -115,13 +125,16 @@ class Team(Audited):
     class Meta:
         table = "team"
         unique_together = (("tenant_id", "name"),)
+        indexes = (Index(fields=("tenant_id", "name_key", "id"), name="team_name_key"),)
 
-    audit = Audit(Resource.GROUPS, name="name")
+    audit = Audit(Resource.GROUPS, name="name", passing=("name_key",))
 
 
-# A user. `login_key` is the login as it is compared: upper and lower case are one. `role` is a ready-made one, or the
-# base of `role_copy`. `totp_secret` is sealed, `recovery_codes` are hashes (JSON).
+# A user. `login_key` is the login as it is compared: upper and lower case are one; `name_key` that by which lists are
+# sorted, `search` what they are searched in. `role` is a ready-made one, or the base of `role_copy`. `totp_secret` is
+# sealed, `recovery_codes` are hashes (JSON).
 class Account(Audited):
+    tenant_id: UUID
     id = KeyField(primary_key=True, default=new_id)
     tenant: ForeignKeyRelation[Tenant] = _tenant()
     team: ForeignKeyNullableRelation[Team] = ForeignKeyField(
@@ -130,6 +143,8 @@ class Account(Audited):
     login = TextField()
     login_key = TextField()
     name = TextField()
+    name_key = TextField(db_default="")
+    search = TextField(db_default="")
     role = TextField()
     may_sign_in = BooleanField()
     password_hash = TextField()
@@ -160,6 +175,8 @@ class Account(Audited):
         indexes = (
             Index(fields=("login_key",), name="account_login_key"),
             Index(fields=("team_id",), name="account_team"),
+            Index(fields=("tenant_id", "name_key", "id"), name="account_names"),
+            Index(fields=("name_key", "id"), name="account_names_of_all"),
             FilteredIndex(fields=("tenant_id", "id"), name="account_confidential", where="confidential"),
         )
 
@@ -168,17 +185,19 @@ class Account(Audited):
         name="name",
         otherwise="login",
         secret=("password_hash", "totp_secret", "recovery_codes"),
-        passing=("login_key", "totp_step", "last_sign_in_at"),
+        passing=("login_key", "name_key", "search", "totp_step", "last_sign_in_at"),
     )
 
 
-# A line of a user: a number, an extension or an address of record, as the phone system writes it.
+# A line of a user: a number, an extension or an address of record, as the phone system writes it. `search` is what
+# lists are searched in.
 class Phone(Audited):
     id = KeyField(primary_key=True, default=new_id)
     tenant: ForeignKeyRelation[Tenant] = _tenant()
     account: ForeignKeyRelation[Account] = _account()
     line = TextField()
     name = TextField(db_default="")
+    search = TextField(db_default="")
     disabled_at = MomentField(null=True)
 
     class Meta:
@@ -186,11 +205,14 @@ class Phone(Audited):
         unique_together = (("tenant_id", "line"),)
         indexes = (Index(fields=("line",), name="phone_by_line"), Index(fields=("account_id",), name="phone_account"))
 
-    audit = Audit(Resource.PHONES, name="line", parent="account_id")
+    audit = Audit(Resource.PHONES, name="line", parent="account_id", passing=("search",))
 
 
 # A supervisor manages a group, or a user: one of the two is set.
 class Management(Audited):
+    manager_id: UUID
+    team_id: UUID | None
+    account_id: UUID | None
     id = KeyField(primary_key=True, default=new_id)
     tenant: ForeignKeyRelation[Tenant] = _tenant()
     manager: ForeignKeyRelation[Account] = _account()
@@ -206,6 +228,14 @@ class Management(Audited):
         unique_together = (("manager_id", "team_id"), ("manager_id", "account_id"))
 
     audit = Audit(Resource.MANAGEMENT, parent="manager_id", assigns=True)
+
+    def about(self) -> About:
+        return About(self.pk, self.details()["managed"], self.manager_id)
+
+    def details(self) -> Mapping[str, str]:
+        """Of a row whose manager, team and account were fetched with it."""
+        managed = self.team.name if self.team is not None else _called(self.account)
+        return {"manager": _called(self.manager), "managed": managed}
 
 
 # Where people of a tenant may sign in besides here: OpenID Connect. `client_secret` is sealed.
@@ -279,7 +309,8 @@ class AccessLink(Model):
         indexes = (Index(fields=("account_id",), name="access_link_account"),)
 
 
-# A mail that waits, went out, or could not. `content` is sealed: it may hold a link that lets people in.
+# A mail that waits, is being sent, went out, or could not. `content` is sealed: it may hold a link that lets people in.
+# From `expires_at` on nobody has anything of it.
 class MailMessage(Model):
     id = KeyField(primary_key=True, default=new_id)
     tenant_id = KeyField(null=True)
@@ -293,12 +324,13 @@ class MailMessage(Model):
     attempts = IntField()
     created_at = MomentField()
     due_at = MomentField()
+    expires_at = MomentField()
     sent_at = MomentField(null=True)
     error = TextField()
 
     class Meta:
         table = "mail_message"
         indexes = (
-            FilteredIndex(fields=("due_at", "id"), name="mail_waiting", where="state = 'waiting'"),
+            FilteredIndex(fields=("due_at", "id"), name="mail_waiting", where="state IN ('waiting', 'sending')"),
             Index(fields=("created_at", "id"), name="mail_newest"),
         )
