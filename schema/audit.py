@@ -13,18 +13,20 @@ import binascii
 import json
 import struct
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from schema.audited import NOTHING, changing
+from schema.audited import changing
 from schema.columns import as_id, as_moment, microseconds, moment
 from schema.database import is_sqlite, reading, rows, unit
 from schema.entries import About, Action, Application, By, Entry, Resource
 from schema.profiles import Listed
+from schema.proofs import NOTHING
 from schema.roles import Reach
 from schema.scoped import ScopedCalls
+from schema.sight import Sight
 from schema.sql import rows_in
 from schema.values import Scope
 
@@ -141,14 +143,15 @@ async def _some(
     return found, after
 
 
-@dataclass(slots=True)
 class _Entries:
     """A query and its parameters: `values` grows with the text."""
 
-    scope: Scope
-    filters: Filters
-    after: _Position | None = None
-    values: list[Any] = field(default_factory=list)
+    def __init__(self, scope: Scope, filters: Filters, after: _Position | None = None) -> None:
+        self._scope = scope
+        self._filters = filters
+        self._after = after
+        self._sight = Sight(scope)
+        self.values = self._sight.values
 
     def newest(self, limit: int) -> str:
         """The ids of the newest. Each branch gives its own newest, from one index."""
@@ -158,79 +161,54 @@ class _Entries:
             for branch in self._branches()
         ]
         union = " UNION ".join(f"SELECT * FROM ({branch}) AS branch_{place}" for place, branch in enumerate(branches))
-        return f"{self._reachable()} SELECT id, at FROM ({union}) AS found {end}"
+        return f"SELECT id, at FROM ({union}) AS found {end}"
 
     def one(self, entry_id: UUID) -> str:
-        where = " AND ".join([f"id = {self._value(entry_id)}", *self._conditions(True)])
-        return f"{self._reachable()} SELECT * FROM audit_entry WHERE {where}"
+        where = " AND ".join([f"id = {self._sight.value(entry_id)}", *self._conditions(True)])
+        return f"SELECT * FROM audit_entry WHERE {where}"
 
     def _branches(self) -> list[list[str]]:
         """Conditions of which an entry fulfils one or more, each with an index of its own."""
-        filters = self.filters
+        filters = self._filters
         if filters.about_id is not None:
             return self._about(filters.about_id)
         if filters.user_id is not None:
-            return [[f"initiator_id = {self._value(filters.user_id)}"], *self._about(filters.user_id)]
+            return [[f"initiator_id = {self._sight.value(filters.user_id)}"], *self._about(filters.user_id)]
         return [[]]
 
     def _about(self, object_id: UUID) -> list[list[str]]:
         # With the words of the indexes: a partial one serves a query only where the query says the same.
         return [
-            [f"{column} = {self._value(str(object_id))}", f"{column} <> ''"] for column in ("related_id", "parent_id")
+            [f"{column} = {self._sight.value(str(object_id))}", f"{column} <> ''"]
+            for column in ("related_id", "parent_id")
         ]
 
     def _conditions(self, indexed: bool) -> list[str]:
         """What holds in each branch. `indexed`: the branch has its index already."""
-        filters, scope = self.filters, self.scope
+        filters, scope, value = self._filters, self._scope, self._sight.value
         conditions = []
-        if scope.reach != Reach.PLATFORM:
-            # SQLite takes the index of a column for the best one unless the column is hidden from it.
+        if scope.reach is not Reach.PLATFORM:
+            # SQLite takes the index of this column for the best one unless the column is hidden from it.
             column = "+tenant_id" if indexed and is_sqlite() else "tenant_id"
-            conditions.append(f"{column} = {self._value(scope.tenant_id)}")
+            conditions.append(f"{column} = {value(scope.tenant_id)}")
         if scope.reach in (Reach.OWN, Reach.MANAGED):
-            conditions.append("initiator_id IN (SELECT id FROM reachable)")
+            conditions.append(f"initiator_id IN (SELECT id FROM account WHERE {self._sight.users()})")
         if filters.about_id is not None and filters.user_id is not None:
-            user = self._value(filters.user_id), self._value(str(filters.user_id))
-            conditions.append(f"(initiator_id = {user[0]} OR related_id = {user[1]} OR parent_id = {user[1]})")
-        if filters.resource is not None:
-            conditions.append(f"resource = {self._value(str(filters.resource))}")
-        if filters.action is not None:
-            conditions.append(f"action = {self._value(str(filters.action))}")
-        conditions += [
-            f"{column} LIKE {self._value(_containing(text))} ESCAPE '\\'"
-            for column, text in (("initiator_key", filters.initiator), ("search", filters.text))
-            if text
-        ]
+            user, told = value(filters.user_id), value(str(filters.user_id))
+            conditions.append(f"(initiator_id = {user} OR related_id = {told} OR parent_id = {told})")
+        for column, wanted in (("resource", filters.resource), ("action", filters.action)):
+            if wanted is not None:
+                conditions.append(f"{column} = {value(str(wanted))}")
+        for column, text in (("initiator_key", filters.initiator), ("search", filters.text)):
+            if text.strip():
+                conditions.append(self._sight.holds(column, text))
         if filters.since is not None:
-            conditions.append(f"at >= {self._value(filters.since)}")
+            conditions.append(f"at >= {value(filters.since)}")
         if filters.until is not None:
-            conditions.append(f"at < {self._value(filters.until)}")
-        if self.after is not None:
-            conditions.append(f"(at, id) < ({self._value(self.after[0])}, {self._value(self.after[1])})")
-        return conditions or ["1 = 1"]
-
-    def _reachable(self) -> str:
-        """The users whose doings a scope below a tenant reaches: himself, and whom he manages."""
-        if self.scope.reach in (Reach.TENANT, Reach.PLATFORM):
-            return ""
-        user, tenant = self._value(self.scope.user_id), self._value(self.scope.tenant_id)
-        users = [f"SELECT id FROM account WHERE id = {user} AND tenant_id = {tenant}"]
-        if self.scope.reach == Reach.MANAGED:
-            users += [
-                "SELECT account.id FROM management JOIN account ON "
-                f"account.{own} = management.{managed} WHERE manager_id = {user} AND account.tenant_id = {tenant}"
-                for own, managed in (("id", "account_id"), ("team_id", "team_id"))
-            ]
-        return f"WITH reachable AS ({' UNION '.join(users)})"
-
-    def _value(self, value: Any) -> str:
-        self.values.append(value)
-        return f"${len(self.values)}"
-
-
-def _containing(text: str) -> str:
-    escaped = text.casefold().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-    return f"%{escaped}%"
+            conditions.append(f"at < {value(filters.until)}")
+        if self._after is not None:
+            conditions.append(f"(at, id) < ({value(self._after[0])}, {value(self._after[1])})")
+        return conditions or ["TRUE"]
 
 
 async def _visible(scope: Scope, entries: Sequence[Entry]) -> list[Entry]:

@@ -5,16 +5,16 @@
         await team.save()
 
 The old and the new values are read from the database before and after, so that the entry tells what was there and not
-what somebody believed. Outside `changing`, and by a query over many rows, such a table cannot be written.
+what somebody believed. Outside `changing`, and by a query over many rows, such a table cannot be written; nor is a row
+deleted upon which the database would delete or empty others by itself.
 
-Not here: how entries are read (`audit.py`), chained and proved (`chain.py`).
+Not here: how entries are read (`audit.py`), proved (`proofs.py`) and chained (`chain.py`).
 """
 
 import hashlib
-import hmac
 import json
-from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,20 +22,27 @@ from typing import Any, ClassVar, Final, NoReturn
 from uuid import UUID
 
 from tortoise import Model
+from tortoise.backends.base.client import BaseDBAsyncClient
+from tortoise.fields.base import OnDelete
 from tortoise.fields.relational import ForeignKeyFieldInstance
 from tortoise.manager import Manager
 from tortoise.queryset import QuerySet
 
 from schema.columns import new_id
-from schema.database import audit_key, rows, transaction
+from schema.database import audit_key, is_sqlite, rows, transaction
 from schema.entries import About, Action, By, Resource
+from schema.proofs import data_hash, initiator_key, proof, searched
 from schema.records import clean
+from schema.refusals import NotThere
 from schema.sql import marks
 
 # What stands in an entry for a value that nobody may read there.
 HIDDEN: Final = "••••••"
-# A logo, say: its size tells enough.
-_BYTES: Final = "{} bytes"
+# A logo, say: whether it is another one is all that one must be able to tell.
+_BYTES: Final = "{size} bytes, SHA-256 {hash}…"
+_HASH_CHARACTERS: Final = 16
+# A list of secrets, as JSON, that holds none.
+_NO_CODES: Final = "[]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +66,9 @@ class Audit:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One entry to be: `data` is what it tells of the fields."""
+    """One entry to be: who changed what, old and new value of each field that was modified, all others."""
 
+    by: By
     resource: Resource
     action: Action
     about: About
@@ -72,13 +80,29 @@ class Change:
 
 
 class Changes:
-    """The changes of one transaction."""
+    """The changes of one transaction, or those that were made by somebody in a part of it."""
 
-    def __init__(self, by: By, action: Action | None, details: Mapping[str, str]) -> None:
+    def __init__(
+        self, by: By, action: Action | None, details: Mapping[str, str], whole: "Changes | None" = None
+    ) -> None:
         self._by = by
         self._action = action
         self._details = details
-        self._made: list[Change] = []
+        self._made: list[Change] = [] if whole is None else whole._made
+        self._names: dict[tuple[str, UUID], str] = {} if whole is None else whole._names
+
+    def part(self, by: By, action: Action | None, details: Mapping[str, str]) -> "Changes":
+        """What is done in it is written with all else."""
+        return Changes(by, action or self._action, {**self._details, **details}, self)
+
+    async def named(self, table: str, columns: Sequence[str], key: UUID) -> str:
+        """What a row that is referred to is called, by the first of these columns that says so; else empty."""
+        if (table, key) not in self._names:
+            found = await rows(f'SELECT {", ".join(columns)} FROM "{table}" WHERE id = $1', key)  # noqa: S608  # ours
+            self._names[table, key] = (
+                next((str(found[0][one]) for one in columns if found[0][one]), "") if found else ""
+            )
+        return self._names[table, key]
 
     def note(
         self,
@@ -91,11 +115,12 @@ class Changes:
         origin: str | None = None,
     ) -> None:
         """Something was done that changes no field. With an `origin`, it is told once, however often it is noted."""
-        self._made.append(Change(resource, action, about, tenant_id, details or {}, {}, {}, origin))
+        self._made.append(Change(self._by, resource, action, about, tenant_id, details or {}, {}, {}, origin))
 
     def made(self, row: "Audited", old: Mapping[str, str] | None, new: Mapping[str, str] | None) -> None:
         """A row was created (no `old`), deleted (no `new`) or changed."""
         audit, before, after = row.audit, old or {}, new or {}
+        self._names.pop((row._meta.db_table, row.pk), None)  # it may be called something else from now on
         names = list(after or before)
         fields = {name: (before.get(name, ""), after.get(name, "")) for name in names}
         # Of two secrets both are hidden: `_values` marks one that changed.
@@ -111,12 +136,12 @@ class Changes:
         else:
             action = self._action or Action.UPDATE
         details = {**self._details, **row.details()}
-        self._made.append(Change(audit.resource, action, row.about(), row.tenant_of(), details, told, same))
+        self._made.append(Change(self._by, audit.resource, action, row.about(), row.tenant_of(), details, told, same))
 
     async def write(self) -> None:
         """Inside the transaction: the entries, in the order in which things were done."""
         for change in self._made:
-            await _insert(self._by, change)
+            await _insert(change)
         self._made.clear()
 
 
@@ -133,16 +158,22 @@ async def changing(
     """
     outer = _current.get()
     if outer is not None:
-        yield outer
+        with _made_in(outer.part(by, action, details or {})) as changes:
+            yield changes
         return
     async with transaction():
-        changes = Changes(by, action, details or {})
-        token = _current.set(changes)
-        try:
+        with _made_in(Changes(by, action, details or {})) as changes:
             yield changes
-        finally:
-            _current.reset(token)
         await changes.write()
+
+
+@contextmanager
+def _made_in(changes: Changes) -> Iterator[Changes]:
+    token = _current.set(changes)
+    try:
+        yield changes
+    finally:
+        _current.reset(token)
 
 
 class _OneByOne(QuerySet[Any]):
@@ -183,16 +214,30 @@ class Audited(Model):
         found: UUID | None = getattr(self, "tenant_id", None) or (self.pk if self._meta.db_table == "tenant" else None)
         return found
 
-    async def save(self, *args: Any, **kwargs: Any) -> None:
+    async def save(
+        self,
+        using_db: BaseDBAsyncClient | None = None,
+        update_fields: Iterable[str] | None = None,
+        force_create: bool = False,
+        force_update: bool = False,
+    ) -> None:
+        """Errors: NotThere, when the row was deleted meanwhile."""
         changes = _changes(self)
-        old = await _values(self) if self._saved_in_db else None
-        await super().save(*args, **kwargs)
-        changes.made(self, old, await _values(self, old))
+        there = not force_create and (self._saved_in_db or force_update or update_fields is not None)
+        old = await _values(self, changes) if there else None
+        if there and old is None:
+            raise NotThere
+        await super().save(using_db, update_fields, force_create, force_update)
+        changes.made(self, old, await _values(self, changes))
 
-    async def delete(self, *args: Any, **kwargs: Any) -> None:
+    async def delete(self, using_db: BaseDBAsyncClient | None = None) -> None:
+        """Errors: NotThere, when it was deleted already; RuntimeError, when rows of such tables hang on it."""
         changes = _changes(self)
-        old = await _values(self)
-        await super().delete(*args, **kwargs)
+        old = await _values(self, changes)
+        if old is None:
+            raise NotThere
+        await _alone(self)
+        await super().delete(using_db)
         changes.made(self, old, None)
 
     @classmethod
@@ -204,10 +249,10 @@ class Audited(Model):
         raise RuntimeError(f"rows of {cls.__name__} are changed one by one, which the audit trail sees")
 
 
-async def note_in(by: By, changes: Iterable[Change]) -> None:
+async def note_in(changes: Iterable[Change]) -> None:
     """Inside a transaction: entries about what others than people did, such as a phone system that pauses."""
     for change in changes:
-        await _insert(by, change)
+        await _insert(change)
 
 
 def _changes(row: Model) -> Changes:
@@ -217,11 +262,15 @@ def _changes(row: Model) -> Changes:
     return changes
 
 
-async def _values(row: Audited, old: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The row as the database has it, as texts: by column, the secret ones by whether they are as in `old`."""
+async def _values(row: Audited, changes: Changes) -> dict[str, str] | None:
+    """The row as the database has it, as texts by column; None where it is not there. Nobody else changes it until the
+    transaction ends: what is old to one change is what the one before it made.
+    """
     meta, audit = row._meta, row.audit
-    key = meta.db_pk_column
-    found = await rows(f'SELECT * FROM "{meta.db_table}" WHERE {key} = $1', row.pk)  # noqa: S608  # names of ours
+    lock = "" if is_sqlite() else " FOR UPDATE"
+    found = await rows(f'SELECT * FROM "{meta.db_table}" WHERE {meta.db_pk_column} = $1{lock}', row.pk)  # noqa: S608  # names of ours
+    if not found:
+        return None
     values: dict[str, str] = {}
     for name, field in meta.fields_map.items():
         if isinstance(field, ForeignKeyFieldInstance):
@@ -230,8 +279,24 @@ async def _values(row: Audited, old: Mapping[str, str] | None = None) -> dict[st
         if column in audit.passing:
             continue
         value = field.to_python_value(found[0][column])
-        values[column] = _Secret(value) if column in audit.secret else await _text(row, column, value)
+        values[column] = _Secret(value) if column in audit.secret else await _text(row, column, value, changes)
     return values
+
+
+async def _alone(row: Audited) -> None:
+    for model in Audited.__subclasses__():
+        for column, field in _references(model):
+            if field.related_model is not type(row) or field.on_delete not in (OnDelete.CASCADE, OnDelete.SET_NULL):
+                continue
+            table = model._meta.db_table
+            if await rows(f'SELECT 1 AS one FROM "{table}" WHERE {column} = $1 LIMIT 1', row.pk):  # noqa: S608  # ours
+                raise RuntimeError(f"rows of {table} go with this one: change or delete them first, one by one")
+
+
+def _references(model: type[Audited]) -> Iterator[tuple[str, ForeignKeyFieldInstance[Any]]]:
+    for field in model._meta.fields_map.values():
+        if isinstance(field, ForeignKeyFieldInstance) and field.source_field is not None:
+            yield field.source_field, field
 
 
 class _Secret(str):
@@ -240,41 +305,38 @@ class _Secret(str):
     __slots__ = ()
 
     def __new__(cls, value: object) -> "_Secret":
-        return super().__new__(cls, "" if value is None else str(value))
+        return super().__new__(cls, "" if value in (None, _NO_CODES) else str(value))
 
 
 def _shown(value: str) -> str:
     return (HIDDEN if value else "") if isinstance(value, _Secret) else value
 
 
-async def _text(row: Audited, column: str, value: Any) -> str:
+async def _text(row: Audited, column: str, value: Any, changes: Changes) -> str:
     if value is None:
         return ""
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     if isinstance(value, bytes):
-        return _BYTES.format(len(value))
-    if isinstance(value, UUID) and column != row._meta.db_pk_column:
-        return await _named(row, column, value)
+        return _BYTES.format(size=len(value), hash=hashlib.sha256(value).hexdigest()[:_HASH_CHARACTERS])
+    if isinstance(value, UUID):
+        return await _named(row, column, value, changes)
     return str(value)
 
 
-async def _named(row: Audited, column: str, key: UUID) -> str:
+async def _named(row: Audited, column: str, key: UUID, changes: Changes) -> str:
     """`Support (0192…)`: whom an id stands for, as long as one can tell."""
-    for field in row._meta.fields_map.values():
-        if isinstance(field, ForeignKeyFieldInstance) and field.source_field == column:
-            model = field.related_model
-            if issubclass(model, Audited):
-                names = [name for name in (model.audit.name, model.audit.otherwise) if name]
-                table = model._meta.db_table
-                found = await rows(f'SELECT {", ".join(names)} FROM "{table}" WHERE id = $1', key)  # noqa: S608  # ours
-                name = next((str(found[0][one]) for one in names if found[0][one]), "") if found else ""
-                return f"{name} ({key})" if name else str(key)
-    return str(key)
+    field = dict(_references(type(row))).get(column)
+    if field is None or not issubclass(field.related_model, Audited):
+        return str(key)
+    audit = field.related_model.audit
+    names = [name for name in (audit.name, audit.otherwise) if name]
+    name = await changes.named(field.related_model._meta.db_table, names, key)
+    return f"{name} ({key})" if name else str(key)
 
 
-async def _insert(by: By, change: Change) -> None:
-    data = None
+async def _insert(change: Change) -> None:
+    by, data = change.by, None
     if change.fields or change.unchanged:
         data = json.dumps({"fields": change.fields, "unchanged": change.unchanged}, ensure_ascii=False)
     about = change.about
@@ -285,7 +347,7 @@ async def _insert(by: By, change: Change) -> None:
         "initiator_id": by.account_id,
         "initiator_login": by.login,
         "initiator_name": by.name,
-        "initiator_key": f"{by.name} ({by.login})".casefold(),
+        "initiator_key": initiator_key(by.name, by.login),
         "address": by.address,
         "application": str(by.application),
         "resource": str(change.resource),
@@ -295,66 +357,14 @@ async def _insert(by: By, change: Change) -> None:
         "parent_id": str(about.parent_id),
         "details": json.dumps(dict(change.details), ensure_ascii=False),
         "data": data,
+        "origin": change.origin,
     }
     entry = {column: clean(value) for column, value in entry.items()}
     entry["data_hash"] = data_hash(entry["data"])
     entry["search"] = searched(entry)
-    entry["origin"] = change.origin
     entry["proof"] = proof(audit_key(), entry)
     entry["chain"] = ""
     await rows(
         f"INSERT INTO audit_entry ({', '.join(entry)}) VALUES ({marks(1, len(entry))}) ON CONFLICT (origin) DO NOTHING",  # noqa: S608  # names of ours
         *entry.values(),
     )
-
-
-def content_hash(entry: Mapping[str, Any]) -> bytes:
-    """SHA-256 of all that an entry says; of its data the hash, so that data can be erased and the rest still proved.
-
-    `entry`: by column, ids as UUID and the moment as datetime.
-    """
-    at: datetime = entry["at"]
-    told = [
-        str(entry["id"]),
-        str(entry["tenant_id"] or ""),
-        at.astimezone(UTC).isoformat(timespec="microseconds"),
-        str(entry["initiator_id"] or ""),
-        *(str(entry[column]) for column in _TOLD),
-        str(entry["data_hash"]),
-        str(entry["origin"] or ""),
-    ]
-    return hashlib.sha256(json.dumps(told, ensure_ascii=False, separators=(",", ":")).encode()).digest()
-
-
-_TOLD: Final = (
-    "initiator_login",
-    "initiator_name",
-    "address",
-    "application",
-    "resource",
-    "action",
-    "related_id",
-    "related_name",
-    "parent_id",
-    "details",
-)
-# The hash of no data: what an entry has of which no field was changed.
-NOTHING: Final = hashlib.sha256(b"").hexdigest()
-
-
-def data_hash(data: str | None) -> str:
-    return hashlib.sha256((data or "").encode()).hexdigest()
-
-
-def proof(key: bytes, entry: Mapping[str, Any]) -> str:
-    """What shows that Earshot wrote an entry: an HMAC-SHA256 of its content, in hexadecimal."""
-    return hmac.digest(key, content_hash(entry), "sha256").hex()
-
-
-def searched(entry: Mapping[str, Any]) -> str:
-    """What a search for text looks at, in lower case: an entry's data, its details and the name of what it is about."""
-    data = json.loads(entry["data"]) if entry["data"] else {"fields": {}, "unchanged": {}}
-    fields, unchanged = data["fields"], data["unchanged"]
-    words = [entry["related_name"], *json.loads(entry["details"]).values(), *fields, *unchanged, *unchanged.values()]
-    words += [value for pair in fields.values() for value in pair]
-    return "\n".join(filter(None, words)).casefold()
