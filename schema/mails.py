@@ -9,7 +9,6 @@ Not here: what mails say (the portal), how they are sent (`archive/smtp.py`), th
 """
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -30,7 +29,7 @@ from schema.sealing import NotReadable, seal, unseal
 from schema.values import Scope
 
 # Longer than sending one may take (`archive/smtp.py`): two never send the same.
-LEASE: Final = timedelta(minutes=10)
+LEASE: Final = timedelta(minutes=5)
 # How long the list tells of a mail.
 KEPT: Final = timedelta(days=30)
 # Where the password of the mail server is sealed: of the table `platform`, which has one row.
@@ -77,6 +76,7 @@ class Trouble(StrEnum):
     GARBLED = "garbled"
     EXPIRED = "expired"
     UNREADABLE = "unreadable"
+    NO_PASSWORD = "no_password"  # noqa: S105 (the name of a trouble)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +105,12 @@ class Mail:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A mail that one may send. `attempt` counts from 1. `mail` is None where its content cannot be read any more."""
+    """A mail that one may send, until the lease ends. `attempt` counts from 1; `mail` is None where its content cannot
+    be read any more."""
 
     id: UUID
     attempt: int
+    until: datetime
     mail: Mail | None
 
 
@@ -205,10 +207,10 @@ async def sent(claim: Claim, now: datetime) -> None:
     """The mail server took it."""
     await rows(
         "UPDATE mail_message SET state = 'sent', sent_at = $1, content = '', error = '' "
-        "WHERE id = $2 AND attempts = $3 AND state = 'sending'",
+        "WHERE id = $2 AND due_at = $3 AND state = 'sending'",
         now,
         claim.id,
-        claim.attempt,
+        claim.until,
     )
 
 
@@ -221,27 +223,14 @@ async def failed(claim: Claim, failure: Failure, again_at: datetime | None, *, f
     state = MailState.WAITING if again_at is not None else MailState.FAILED
     await rows(
         "UPDATE mail_message SET state = $1, error = $2, due_at = COALESCE($3, due_at), "
-        "content = CASE WHEN $4 THEN '' ELSE content END WHERE id = $5 AND attempts = $6 AND state = 'sending'",
+        "content = CASE WHEN $4 THEN '' ELSE content END WHERE id = $5 AND due_at = $6 AND state = 'sending'",
         str(state),
         json.dumps([failure.trouble, _line(failure.words)], ensure_ascii=False),
         again_at,
         for_good,
         claim.id,
-        claim.attempt,
+        claim.until,
     )
-
-
-@unit
-async def give_back(claims: Sequence[Claim], due_at: datetime) -> None:
-    """Mails that were claimed and not tried: they are due again, and it was no attempt."""
-    for claim in claims:
-        await rows(
-            "UPDATE mail_message SET state = 'waiting', attempts = attempts - 1, due_at = $1 "
-            "WHERE id = $2 AND attempts = $3 AND state = 'sending'",
-            due_at,
-            claim.id,
-            claim.attempt,
-        )
 
 
 @unit
@@ -341,11 +330,11 @@ def _of(scope: Scope) -> tuple[str, list[Any]]:
 
 
 def _claim(row: dict[str, Any]) -> Claim:
-    mail_id = as_id(row["id"])
+    mail_id, until = as_id(row["id"]), as_moment(row["due_at"])
     try:
         content = json.loads(unseal(row["content"], _CONTENT_PLACE.format(mail_id)))
     except (NotReadable, ValueError):
-        return Claim(mail_id, row["attempts"], None)
+        return Claim(mail_id, row["attempts"], until, None)
     mail = Mail(
         account_id=None if row["account_id"] is None else as_id(row["account_id"]),
         tenant_id=as_id(row["tenant_id"]),
@@ -358,7 +347,7 @@ def _claim(row: dict[str, Any]) -> Claim:
         language=content["language"],
         expires_at=as_moment(row["expires_at"]),
     )
-    return Claim(mail_id, row["attempts"], mail)
+    return Claim(mail_id, row["attempts"], until, mail)
 
 
 def _view(row: dict[str, Any], now: datetime) -> MailView:
