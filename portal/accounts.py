@@ -11,10 +11,11 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from portal import passwords
-from schema import people
+from schema import access, people, users
 from schema.claims import claim_calls
 from schema.database import DatabaseError, open_database
 from schema.entries import Application, By
+from schema.refusals import Refusal
 from schema.roles import EVERYTHING, Reach, Role
 from schema.values import DEFAULT_TENANT, NOBODY, Account, Scope
 
@@ -57,8 +58,8 @@ async def add_user(database_url: str, key: bytes, new: NewUser) -> str:
         hashed = await passwords.Passwords().hash(new.password)
     async with open_database(database_url, key=key, migrate=True):
         try:
-            group_is_new = new.group is not None and not await people.are_there(new.tenant, new.group)
-            made = await people.add_user(
+            group_is_new = new.group is not None and not await users.are_there(new.tenant, new.group)
+            made = await users.add_user(
                 _by_command(),
                 new.login,
                 role=new.role,
@@ -70,7 +71,7 @@ async def add_user(database_url: str, key: bytes, new: NewUser) -> str:
                 group=new.group,
                 manages=new.manages,
             )
-        except people.NotAdded as error:
+        except Refusal as error:
             raise Refused(f"{error} No account was made.") from error
         except DatabaseError as error:
             raise Refused(f"{error.what} No account was made.") from error
@@ -93,7 +94,7 @@ async def add_token(database_url: str, key: bytes, login: str, tenant: str | Non
             if not account.may_sign_in:
                 raise Refused(f"{account.login} has no web access, so a token would open nothing. {none_made}")
             token = TOKEN_PREFIX + secrets.token_urlsafe(TOKEN_BYTES)
-            await people.add_token(_by_command(), account.id, hashlib.sha256(token.encode()).digest(), name)
+            await access.add_token(_by_command(), account.id, hashlib.sha256(token.encode()).digest(), name)
         except DatabaseError as error:
             raise Refused(f"{error.what} {none_made}") from error
     return token

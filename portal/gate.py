@@ -24,7 +24,7 @@ from portal import sessions
 from portal.config import portal
 from portal.errors import API, Problem, answer, by_script, forbidden
 from portal.proxy import at_hand, client_address, origins
-from schema import people
+from schema import access
 from schema.entries import Application, By
 from schema.roles import Permission
 from schema.values import Account, Scope
@@ -200,7 +200,7 @@ async def _identify() -> Account | None:
     if token is None:
         return await sessions.current()
     key = hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
-    found = await portal().memory.tokens.ask(key, lambda: people.account_of_token(key))
+    found = await portal().memory.tokens.ask(key, lambda: access.account_of_token(key))
     return found if found is not None and found.may_sign_in else None
 
 

@@ -20,7 +20,7 @@ from quart.sessions import SecureCookieSessionInterface
 
 from portal.config import PortalConfig, portal
 from portal.proxy import client_address
-from schema import people
+from schema import access
 from schema.values import Account
 
 # A browser that shows a page asks for news of it every few seconds: idle means that no page is open.
@@ -63,16 +63,19 @@ def register(app: Quart, config: PortalConfig) -> None:
     )
 
 
-async def begin(account: Account) -> None:
-    """A new session for this account, whatever the browser had before."""
+async def begin(account: Account, **how: str) -> None:
+    """A new session for this account, whatever the browser had before. `how`: more about it for the audit trail.
+
+    Errors: `schema.refusals.NotThere`, when the account may not sign in any more.
+    """
     await end()
     number = secrets.token_urlsafe(NUMBER_BYTES)
-    await people.open_session(
-        account.id,
+    await access.open_session(
+        access.by_owner(account, client_address()),
         _hash(number),
         datetime.now(UTC) + timedelta(seconds=LONGEST_S),
-        client_address(),
         request.headers.get("User-Agent", "")[:MOST_USER_AGENT],
+        how,
     )
     session.permanent = True
     session[NUMBER] = number
@@ -85,7 +88,7 @@ async def end() -> None:
     session.clear()
     if number is not None:
         portal().memory.sessions.end(_hash(number))
-        await people.close_session(_hash(number))
+        await access.close_session(_hash(number), client_address())
 
 
 async def current() -> Account | None:
@@ -94,7 +97,7 @@ async def current() -> Account | None:
     if number is None:
         return None
     key = _hash(number)
-    found = await portal().memory.sessions.ask(key, lambda: people.session(key))
+    found = await portal().memory.sessions.ask(key, lambda: access.session(key))
     if found is None or not found[0].may_sign_in or found[1] <= datetime.now(UTC):
         if has_request_context():  # a websocket has no answer that could carry a cookie
             session.pop(NUMBER)

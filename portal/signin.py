@@ -21,7 +21,7 @@ from portal.config import portal
 from portal.errors import Problem
 from portal.passwords import Busy
 from portal.proxy import client_address
-from schema import people
+from schema import access, people
 from schema.values import Account
 
 log = structlog.get_logger()
@@ -94,7 +94,7 @@ async def _accounts(login: str, password: str) -> list[Account]:
         await passwords.matches(password, "")
     fitting = [account for account in candidates if await passwords.matches(password, account.password_hash)]
     if len(fitting) == 1 and passwords.outdated(fitting[0].password_hash):
-        await people.rehash(fitting[0].id, fitting[0].password_hash, await passwords.hash(password))
+        await access.rehash(fitting[0].id, fitting[0].password_hash, await passwords.hash(password))
     return fitting
 
 

@@ -18,7 +18,7 @@ from portal import gate
 from portal.app import BLUEPRINTS, create_app
 from portal.config import PortalConfig
 from portal.gate import Open, Permission
-from schema import people
+from schema import access
 from schema.database import Database, unit
 from schema.models import Account as AccountRow
 from schema.roles import Role
@@ -159,7 +159,7 @@ async def change(account: Account, **values: object) -> None:
 async def test_access_that_is_withdrawn_ends_at_once(app: QuartTrio, visitor: Visitor) -> None:
     account = await add_account("anna")
     await visitor.sign_in("anna")
-    await people.add_token(COMMAND, account.id, hashlib.sha256(b"earshot_x").digest(), "")
+    await access.add_token(COMMAND, account.id, hashlib.sha256(b"earshot_x").digest(), "")
     bearer = {"Authorization": "Bearer earshot_x"}
     assert (await visitor.get("/")).headers["Location"] == "/calls"
     assert (await visitor.get("/api/v1/calls", headers=bearer)).status_code == 200
@@ -181,7 +181,7 @@ async def test_a_role_that_changes_counts_at_once(visitor: Visitor) -> None:
 
 async def test_a_token_opens_the_api_and_no_page(visitor: Visitor) -> None:
     account = await add_account("anna")
-    await people.add_token(COMMAND, account.id, hashlib.sha256(b"earshot_x").digest(), "")
+    await access.add_token(COMMAND, account.id, hashlib.sha256(b"earshot_x").digest(), "")
     for scheme in ("Bearer", "bearer"):
         bearer = {"Authorization": f"{scheme} earshot_x"}
         assert (await visitor.get("/api/v1/calls", headers=bearer)).status_code == 200
@@ -231,7 +231,7 @@ async def test_a_websocket_needs_the_permission(visitor: Visitor) -> None:
 
 async def test_a_websocket_of_a_program_needs_a_token_and_no_origin(visitor: Visitor) -> None:
     account = await add_account("anna")
-    await people.add_token(COMMAND, account.id, hashlib.sha256(b"earshot_x").digest(), "")
+    await access.add_token(COMMAND, account.id, hashlib.sha256(b"earshot_x").digest(), "")
     address = f"/api/v1{LISTEN}"
     assert await close_code(visitor, address, Authorization="Bearer earshot_x") == 4404
     assert await close_code(visitor, address, Authorization="Bearer earshot_y") == 4401

@@ -27,11 +27,10 @@ from portal import listening, relay
 from portal.app import create_app
 from portal.config import PortalConfig
 from portal.gateways import Gateways, open_gateways
-from schema import clerk, people
+from schema import access, clerk
 from schema.database import Database, DatabaseAway, rows, unit
 from schema.roles import Role
 from schema.values import Account, CallRecord, NodeRecord, Offset, PartyRecord
-from tests.databases import KEY as DATABASE_KEY
 from tests.live.station import KEY, NODE, Phones, Station, open_station, open_websocket, until
 from tests.people import COMMAND
 from tests.portal.test_gateways import CALLEE, CALLER, Heard
@@ -64,7 +63,7 @@ class House:
         """An account and its token."""
         account = await add_account(login, role, **options)
         token = f"token of {login}"
-        await people.add_token(COMMAND, account.id, hashlib.sha256(token.encode()).digest(), "test")
+        await access.add_token(COMMAND, account.id, hashlib.sha256(token.encode()).digest(), "test")
         return account, token
 
     async def cookie(self, login: str) -> str:
@@ -273,7 +272,7 @@ async def test_who_signs_out_hears_nothing_more(
         nursery.start_soon(listen, socket)
         if "levels" not in path:
             await until(lambda: heard.told("hello"), "the greeting")
-        await people.close_sessions(anna.id)
+        await access.close_sessions(COMMAND, anna.id)
         await until(lambda: codes, "the websocket to be closed")
     assert codes == [4401]
     await until(lambda: not phones.call._taps, "the upstream to be closed")

@@ -13,7 +13,7 @@ from quart_trio import QuartTrio
 from portal import sessions
 from portal.app import create_app
 from portal.config import PortalConfig
-from schema import people
+from schema import access
 from schema.database import Database
 from tests.portal.visitor import Visitor, add_account
 
@@ -63,13 +63,13 @@ async def test_the_cookie_is_renewed_once_in_a_while_only(visitor: Visitor, cloc
 async def test_every_session_ends_at_last(visitor: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
     """The database knows when; it is asked at each request."""
     opened: list[datetime] = []
-    open_session = people.open_session
+    open_session = access.open_session
 
-    async def note(user_id: Any, id_hash: bytes, expires_at: datetime, *rest: Any) -> None:
+    async def note(by: Any, id_hash: bytes, expires_at: datetime, *rest: Any) -> None:
         opened.append(expires_at)
-        await open_session(user_id, id_hash, datetime.now(UTC) - timedelta(seconds=1), *rest)
+        await open_session(by, id_hash, datetime.now(UTC) - timedelta(seconds=1), *rest)
 
-    monkeypatch.setattr(people, "open_session", note)
+    monkeypatch.setattr(access, "open_session", note)
     await add_account("anna")
     await visitor.sign_in("anna")
     assert not await signed_in(visitor)

@@ -1,27 +1,18 @@
-"""Users, sessions and tokens."""
-
-from datetime import UTC, datetime, timedelta
-from hashlib import sha256
+"""Users and their phones."""
 
 import pytest
 
-from schema import calls, people
+from schema import calls, people, users
 from schema.clerk import apply, default_tenant, users_of_lines
 from schema.columns import new_id
 from schema.database import open_database
-from schema.people import Taken, Unclear
+from schema.refusals import Refusal
 from schema.roles import Role
 from schema.values import Offset, PartyRecord, Scope
 from tests.databases import KEY
-from tests.people import COMMAND
 from tests.schema.given import a_call, a_user
 
 HASH = "$argon2id$"
-SECRET = sha256(b"secret").digest()
-
-
-def soon() -> datetime:
-    return datetime.now(UTC) + timedelta(hours=1)
 
 
 async def test_a_user_is_found_by_login_and_by_id(database_url: str) -> None:
@@ -38,7 +29,7 @@ async def test_a_user_is_found_by_login_and_by_id(database_url: str) -> None:
 async def test_a_login_is_one_users_in_each_tenant(database_url: str) -> None:
     async with open_database(database_url, key=KEY):
         first = await a_user("müller")
-        with pytest.raises(Taken, match="MÜLLER in Default"):
+        with pytest.raises(Refusal, match="MÜLLER in Default"):
             await a_user("MÜLLER")
         second = await a_user("MÜLLER", tenant="Acme")
         assert await people.accounts_by_login("Müller") == [second, first]
@@ -47,7 +38,7 @@ async def test_a_login_is_one_users_in_each_tenant(database_url: str) -> None:
 async def test_phones_belong_to_one_user_of_a_tenant(database_url: str) -> None:
     async with open_database(database_url, key=KEY):
         amy = await a_user("amy", phones=["200", "sip:amy@example.com", "200"])
-        with pytest.raises(Taken, match="The phone 200"):
+        with pytest.raises(Refusal, match="The phone 200"):
             await a_user("bob", phones=["201", "200"])
         assert await people.accounts_by_login("bob") == []
         lines = ["200", "201", "sip:amy@example.com", "200\0"]
@@ -74,7 +65,7 @@ async def test_letter_case_makes_no_other_tenant_or_group(database_url: str) -> 
         await apply("one", Offset(), [], [*mine, a_call(caller=PartyRecord("1", user_id=amy.id))])
         page = await calls.list_calls(Scope(sue.tenant_id, sue.id, "managed"), silent_nodes=())
         assert {view.record.id for view in page.calls} == {call.id for call in mine}
-        assert [await people.are_there(*names) for names in ((None, "SALES"), ("strasse", "Sales"), ("Acme", "x"))] == [
+        assert [await users.are_there(*names) for names in ((None, "SALES"), ("strasse", "Sales"), ("Acme", "x"))] == [
             True,
             True,
             False,
@@ -99,53 +90,14 @@ async def test_whom_to_manage_must_be_a_group_or_a_login_of_the_tenant_and_not_b
         await a_user("sales", group="Sales")
         await a_user("eve", tenant="Acme", group="Support")
         for name, sentence in (("Sails", "neither"), ("eve", "neither"), ("support", "neither"), ("sales", "a login")):
-            with pytest.raises(Unclear, match=sentence):
+            with pytest.raises(Refusal, match=sentence):
                 await a_user("sue", Role.SUPERVISOR, manages=[name])
         assert await people.accounts_by_login("sue") == []
-        assert not await people.are_there(None, "Sails")
+        assert not await users.are_there(None, "Sails")
 
 
 async def test_a_login_that_no_database_takes_is_nobodys(database_url: str) -> None:
     async with open_database(database_url, key=KEY):
-        amy = await a_user("amy")
+        await a_user("amy")
         for login in ("amy\0", "\0", "am\ud800y", "\udcff", "a\x01", "a" * 100_000):
             assert await people.accounts_by_login(login) == []
-        await people.open_session(amy.id, SECRET, soon(), "192.0.2.1\0", "\0\ud800")
-        assert await people.session(SECRET) is not None
-
-
-async def test_a_password_is_set(database_url: str) -> None:
-    async with open_database(database_url, key=KEY):
-        amy, bob = await a_user("amy"), await a_user("bob", password_hash=HASH)
-        await people.set_password(COMMAND, amy.id, "new")
-        assert [(await people.accounts_by_login(name))[0].password_hash for name in ("amy", "bob")] == ["new", HASH]
-        assert bob == await people.account(bob.id)
-
-
-async def test_a_session_lasts_until_it_is_closed_or_over(database_url: str) -> None:
-    async with open_database(database_url, key=KEY):
-        amy = await a_user("amy")
-        end = soon()
-        await people.open_session(amy.id, SECRET, end, "192.0.2.1", "Browser")
-        assert await people.session(SECRET) == (amy, end)
-        assert await people.session(b"another") is None
-        await people.close_session(SECRET)
-        assert await people.session(SECRET) is None
-        await people.open_session(amy.id, SECRET, datetime.now(UTC), "", "")
-        assert await people.session(SECRET) is None
-        # It is over: the next sign-in takes it away, and so the same hash is free again.
-        await people.open_session(amy.id, SECRET, soon(), "", "")
-        await people.open_session(amy.id, b"second", soon(), "", "")
-        await people.close_sessions(amy.id)
-        assert [await people.session(key) for key in (SECRET, b"second")] == [None, None]
-
-
-async def test_tokens_open_the_door_for_those_who_may_sign_in(database_url: str) -> None:
-    async with open_database(database_url, key=KEY):
-        amy, bob = await a_user("amy"), await a_user("bob", may_sign_in=False)
-        for user, token in ((amy, b"amy's"), (bob, b"bob's")):
-            await people.add_token(COMMAND, user.id, token, "script")
-            await people.open_session(user.id, token, soon(), "", "")
-        assert await people.account_of_token(b"amy's") == amy
-        assert [await people.account_of_token(token) for token in (b"bob's", b"none")] == [None, None]
-        assert await people.session(b"bob's") is None

@@ -22,7 +22,7 @@ from archive.finish import RECORDINGS, Recipe, finish
 from live.messages import Answer
 from portal.app import create_app
 from portal.config import PortalConfig
-from schema import clerk, people
+from schema import access, clerk, users
 from schema.database import Database
 from schema.roles import Role
 from schema.values import Account, CallRecord, CallView, Event, NodeRecord, Offset, PartyRecord, RecordingRecord
@@ -95,9 +95,9 @@ def person(app: QuartTrio) -> Person:
 
     async def make(login: str, role: Role = Role.ADMINISTRATOR, **options: Any) -> tuple[Account, str]:
         given = {"tenant": None, "name": "", "password_hash": "", "may_sign_in": True, **options}
-        made = await people.add_user(COMMAND, login, role=role, **given)
+        made = await users.add_user(COMMAND, login, role=role, **given)
         token = f"token of {login}"
-        await people.add_token(COMMAND, made.id, hashlib.sha256(token.encode()).digest(), "test")
+        await access.add_token(COMMAND, made.id, hashlib.sha256(token.encode()).digest(), "test")
         return made, token
 
     return make

@@ -16,7 +16,7 @@ from archive.encode import Encoding
 from archive.finish import RECORDINGS
 from archive.transcode import FOLDER
 from portal import server
-from schema import people
+from schema import access, users
 from schema.database import open_database
 from schema.roles import Role
 from schema.values import RecordingRecord
@@ -52,10 +52,10 @@ def call_id(recorder: Recorder) -> UUID:
 
     async def fill() -> None:
         async with open_database(f"sqlite:///{recorder.data / 'earshot.sqlite'}", migrate=True, key=KEY):
-            ada = await people.add_user(
+            ada = await users.add_user(
                 COMMAND, "ada", role=Role.ADMINISTRATOR, tenant=None, name="", password_hash="", may_sign_in=True
             )
-            await people.add_token(COMMAND, ada.id, hashlib.sha256(TOKEN.encode()).digest(), "test")
+            await access.add_token(COMMAND, ada.id, hashlib.sha256(TOKEN.encode()).digest(), "test")
             await keep(id=made, finished=True, kept=True, recording_file=file)
 
     trio.run(fill)
