@@ -18,6 +18,7 @@ SENTENCES: Final[Mapping[str, str]] = {
     "phone_taken": "The phone {line} belongs to another user of {tenant}.",
     "group_unknown": "There is no group {group} in {tenant}.",
     "group_taken": "There is a group {group} in {tenant} already.",
+    "group_disabled": "The group {group} is disabled. Enable it first, or choose another one.",
     "group_in_use": "The group {group} has users. Move them to another group first.",
     "user_unknown": "There is no user {login} in {tenant}.",
     "role_unknown": "There is no role {role}.",

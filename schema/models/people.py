@@ -234,7 +234,7 @@ class Management(Audited):
 
     def details(self) -> Mapping[str, str]:
         """Of a row whose manager, team and account were fetched with it."""
-        managed = self.team.name if self.team is not None else _called(self.account)
+        managed = _called(self.account) if self.team_id is None or self.team is None else self.team.name
         return {"manager": _called(self.manager), "managed": managed}
 
 

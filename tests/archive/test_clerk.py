@@ -15,12 +15,14 @@ from engine import events
 from engine.events import MetadataReceived
 from schema import clerk as database
 from schema.database import open_database
-from schema.people import add_user
+from schema.roles import Role
+from schema.users import add_user
 from schema.values import CallStage, Offset
 from tests.archive.calls import instant
 from tests.archive.office import at_event, at_stage, at_work, lean, projected, told, until, view
 from tests.archive.outboxes import NODE, Call, Engine
 from tests.databases import KEY
+from tests.people import COMMAND
 
 
 @pytest.fixture
@@ -198,7 +200,14 @@ async def test_an_event_of_a_later_release_is_passed_over(engine: Engine, databa
 async def test_the_calls_of_a_user_are_found_by_his_phones(engine: Engine, database_url: str) -> None:
     async with open_database(database_url, key=KEY):
         ann = await add_user(
-            "ann", role="user", tenant="Acme", name="Ann", password_hash="", may_sign_in=True, phones=("100",)
+            COMMAND,
+            "ann",
+            role=Role.USER,
+            tenant="Acme",
+            name="Ann",
+            password_hash="",
+            may_sign_in=True,
+            phones=("100",),
         )
     call, other = engine.call().start().identify("100", "200"), engine.call().start().identify("300", "200")
     async with at_work(engine.spool, database_url):

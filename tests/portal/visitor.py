@@ -11,7 +11,7 @@ from quart import Response
 from quart_trio import QuartTrio
 
 from portal.passwords import Passwords
-from schema import people
+from schema import users
 from schema.roles import Role
 from schema.values import Account
 from tests.people import COMMAND
@@ -54,7 +54,7 @@ class Visitor:
 async def add_account(login: str, role: Role = Role.ADMINISTRATOR, **options: Any) -> Account:
     """An account with PASSWORD, unless told otherwise."""
     given = {"tenant": None, "name": "", "may_sign_in": True, "password_hash": await hash_of_password(), **options}
-    return await people.add_user(COMMAND, login, role=role, **given)
+    return await users.add_user(COMMAND, login, role=role, **given)
 
 
 _hashes: list[str] = []

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from schema import people
+from schema import users
 from schema.columns import new_id
 from schema.roles import Role
 from schema.values import (
@@ -69,4 +69,4 @@ def a_full_call(**changes: Any) -> CallRecord:
 
 async def a_user(login: str, role: Role = Role.USER, tenant: str | None = None, **more: Any) -> Account:
     given = {"name": login.title(), "password_hash": "", "may_sign_in": True}
-    return await people.add_user(COMMAND, login, role=role, tenant=tenant, **given | more)
+    return await users.add_user(COMMAND, login, role=role, tenant=tenant, **given | more)

@@ -1,0 +1,421 @@
+"""Users: making and changing them, by pages, by imports and by commands, with the phones and whom they manage.
+
+One change of a user is one transaction. Whoever changes sees whom he changes, and neither gives nor takes from others
+what is beyond his own rights. Who loses web access is signed out in the same transaction.
+
+Not here: reading (`roster.py`), passwords, sessions and tokens (`access.py`), calls that were recorded before somebody
+had his phones (`claims.py`).
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any, Final
+from uuid import UUID
+
+from schema import checked
+from schema.audited import changing
+from schema.columns import as_id
+from schema.database import rows, unit
+from schema.entries import By
+from schema.ground import Ground, RoleKept, exclusively, ground, own_tenant, same_name
+from schema.models import Account as AccountRow
+from schema.models import Management, Team, Tenant
+from schema.models import Phone as PhoneRow
+from schema.people import account
+from schema.profiles import RecordingMode, User, UserFields
+from schema.records import clean
+from schema.refusals import NotThere, Refusal
+from schema.roles import Reach, Role
+from schema.roster import count_users, find_users, get_user, list_users, users_by_id
+from schema.values import DEFAULT_TENANT, Account
+
+__all__ = [
+    "add_user",
+    "are_there",
+    "count_users",
+    "create_user",
+    "disable_user",
+    "enable_user",
+    "find_users",
+    "get_user",
+    "list_users",
+    "set_language",
+    "update_user",
+]
+
+_AUTHENTICATIONS: Final = ("password", "oidc")
+_TEXTS: Final = ("name", "external_id", "broadworks_user_id", "broadworks_group_id", "broadworks_sp_id")
+
+
+@unit
+async def create_user(by: By, fields: UserFields, *, tenant_id: UUID | None = None, password_hash: str = "") -> User:
+    """Makes a user. Errors: Refusal, NotThere (of the tenant); then nothing was made."""
+    owner = await own_tenant(by, tenant_id)
+    async with changing(by):
+        await exclusively()
+        there = await ground_of(by, owner, [fields])
+        user_id = await write_new(there, examined(by, there, fields, None), password_hash)
+        return await _reread(by, user_id)
+
+
+@unit
+async def update_user(by: By, user_id: UUID, fields: UserFields) -> User:
+    """Changes a user to be as `fields` says. Errors: Refusal, NotThere; then nothing was changed."""
+    async with changing(by):
+        await exclusively()
+        old = await _reread(by, user_id)
+        there = await ground_of(by, old.tenant.id, [fields])
+        await write_changed(there, old, examined(by, there, fields, old))
+        return await _reread(by, user_id)
+
+
+@unit
+async def disable_user(by: By, user_id: UUID) -> User:
+    """A disabled user is kept with his calls and phones, counts towards no limit and cannot sign in.
+
+    Errors: Refusal (yourself, beyond_you), NotThere.
+    """
+    async with changing(by):
+        await exclusively()
+        old = await _reread(by, user_id)
+        if user_id == by.account_id:
+            raise Refusal("yourself")
+        if not by.grant.covers(old.grant):
+            raise Refusal("beyond_you")
+        if old.disabled_at is None:
+            row = await _row(user_id)
+            row.disabled_at = datetime.now(UTC)
+            await row.save()
+            await sign_out([user_id])
+        return await _reread(by, user_id)
+
+
+@unit
+async def enable_user(by: By, user_id: UUID) -> User:
+    """Errors: Refusal (limit_of_users, beyond_you), NotThere."""
+    async with changing(by):
+        await exclusively()
+        old = await _reread(by, user_id)
+        if not by.grant.covers(old.grant):
+            raise Refusal("beyond_you")
+        if old.disabled_at is not None:
+            make_room(await ground(by.scope, old.tenant.id))
+            row = await _row(user_id)
+            row.disabled_at = None
+            await row.save()
+        return await _reread(by, user_id)
+
+
+@unit
+async def set_language(by: By, user_id: UUID, language: str, time_zone: str) -> User:
+    """One's own, or that of somebody whom one sees: of managed users, of all in a tenant. Empty: inherited.
+
+    Errors: Refusal (language_unknown, zone_unknown), NotThere.
+    """
+    async with changing(by):
+        await _reread(by, user_id)
+        row = await _row(user_id)
+        row.language, row.time_zone = checked.language(language), checked.time_zone(time_zone)
+        await row.save()
+        return await _reread(by, user_id)
+
+
+@unit
+async def add_user(
+    by: By,
+    login: str,
+    *,
+    role: Role,
+    tenant: str | None,
+    name: str,
+    password_hash: str,
+    may_sign_in: bool,
+    phones: Sequence[str] = (),
+    group: str | None = None,
+    manages: Sequence[str] = (),
+    **more: Any,
+) -> Account:
+    """For commands: adds a user, and the tenant and the group that are named and not there yet.
+
+    `tenant`: by name; None is the default one. `manages`: groups and logins of this tenant. `more`: further fields of
+    `UserFields`.
+
+    Errors: Refusal, and nothing was added.
+    """
+    async with changing(by):
+        await exclusively()
+        owner = DEFAULT_TENANT if tenant is None else await _tenant(tenant)
+        fields = UserFields(
+            login=login,
+            name=name,
+            role=role,
+            may_sign_in=may_sign_in,
+            phones=tuple(phones),
+            group_id=None if group is None else await _team(owner, group),
+            **more,
+        )
+        there = await ground(by.scope, owner, logins=[login.strip(), *manages], lines=phones)
+        managed = [_managed(there, one) for one in manages]
+        fields = replace(
+            fields,
+            manages_groups=tuple(one for one in managed if one in there.teams),
+            manages_users=tuple(one for one in managed if one not in there.teams),
+        )
+        there.people |= {one: "" for one in fields.manages_users}
+        user_id = await write_new(there, examined(by, there, fields, None), password_hash)
+        found = await account(user_id)
+    if found is None:
+        raise NotThere
+    return found
+
+
+@unit
+async def are_there(tenant: str | None, group: str) -> bool:
+    """For commands: whether there is a tenant of this name (None: the default one), and in it a group of this one."""
+    owner = DEFAULT_TENANT if tenant is None else await _by_name("SELECT id FROM tenant WHERE", tenant)
+    return (
+        owner is not None and await _by_name("SELECT id FROM team WHERE tenant_id = $2 AND", group, owner) is not None
+    )
+
+
+async def ground_of(by: By, tenant_id: UUID, given: Sequence[UserFields]) -> Ground:
+    """Inside a unit: what has to be known of a tenant to judge these users."""
+    return await ground(
+        by.scope,
+        tenant_id,
+        logins=[fields.login.strip() for fields in given],
+        lines=[line.strip() for fields in given for line in fields.phones],
+        people=[one for fields in given for one in fields.manages_users],
+    )
+
+
+def examined(by: By, there: Ground, given: UserFields, old: User | None) -> UserFields:
+    """The fields as they are kept. `old`: the user so far, where there is one. Errors: Refusal."""
+    login = checked.login(given.login)
+    taken = there.logins.get(login.casefold())
+    if taken is not None and (old is None or taken != old.id):
+        raise Refusal("login_taken", "login", login=login, tenant=there.tenant.name)
+    role = _examined_role(by, there, given, old)
+    _examine_group(there, given, old)
+    if given.authentication not in _AUTHENTICATIONS:
+        raise Refusal("authentication_unknown", "authentication", authentication=given.authentication)
+    if given.confidential and not by.scope.confidential and (old is None or old.id != by.scope.user_id):
+        raise Refusal("beyond_you", "confidential")
+    if old is None:
+        if by.scope.reach in (Reach.OWN, Reach.MANAGED):
+            raise Refusal("beyond_you")
+        make_room(there)
+    texts: dict[str, Any] = {name: checked.text_or_none(getattr(given, name), name) for name in _TEXTS}
+    groups, users = _examined_managed(there, given, role, old)
+    return replace(
+        given,
+        login=login,
+        email=checked.email(given.email),
+        recording_mode=_mode(given.recording_mode),
+        language=checked.language(given.language),
+        time_zone=checked.time_zone(given.time_zone),
+        phones=_examined_phones(there, given.phones, None if old is None else old.id),
+        manages_groups=groups,
+        manages_users=users,
+        **texts,
+    )
+
+
+def make_room(there: Ground) -> None:
+    """Takes the place of one more user. Errors: Refusal (limit_of_users)."""
+    if there.room is None:
+        return
+    if there.room <= 0:
+        raise Refusal("limit_of_users", tenant=there.tenant.name, limit=there.limit)
+    there.room -= 1
+
+
+async def write_new(there: Ground, fields: UserFields, password_hash: str) -> UUID:
+    """Inside `changing`: a new user as `examined` gave him."""
+    row = AccountRow(
+        tenant_id=there.tenant.id, password_hash=password_hash, created_at=datetime.now(UTC), **_columns(there, fields)
+    )
+    await row.save()
+    await _add_phones(row, fields.phones)
+    await _assign(row, fields.manages_groups, fields.manages_users)
+    return UUID(str(row.pk))
+
+
+async def write_changed(there: Ground, old: User, fields: UserFields) -> None:
+    """Inside `changing`: a user who is there, as `examined` gave him."""
+    row = await _row(old.id)
+    for column, value in _columns(there, fields).items():
+        setattr(row, column, value)
+    await row.save()
+    if old.fields.may_sign_in and not fields.may_sign_in:
+        await sign_out([old.id])
+    gone = set(old.fields.phones) - set(fields.phones)
+    for phone in [phone for phone in old.phones if phone.fields.line in gone]:
+        await (await PhoneRow.get(id=phone.id)).delete()
+    await _add_phones(row, [line for line in fields.phones if line not in old.fields.phones])
+    await _deassign(old, fields)
+    await _assign(
+        row,
+        [one for one in fields.manages_groups if one not in old.fields.manages_groups],
+        [one for one in fields.manages_users if one not in old.fields.manages_users],
+    )
+
+
+async def sign_out(user_ids: Iterable[UUID]) -> None:
+    """Inside a transaction: ends the sessions of these users, and what was mailed to let them in lets nobody in."""
+    for user_id in user_ids:
+        await rows("DELETE FROM web_session WHERE account_id = $1", user_id)
+        await rows("DELETE FROM access_link WHERE account_id = $1", user_id)
+
+
+def _examined_role(by: By, there: Ground, given: UserFields, old: User | None) -> RoleKept:
+    role = there.role(given.role)
+    if old is not None and not by.grant.covers(old.grant):
+        raise Refusal("beyond_you")
+    if (old is None or old.fields.role != given.role) and not by.grant.covers(role.grant):
+        raise Refusal("beyond_you", "role")
+    if old is not None and old.id == by.account_id:
+        if old.fields.may_sign_in and not given.may_sign_in:
+            raise Refusal("yourself", "may_sign_in")
+        if not role.grant.covers(old.grant):
+            raise Refusal("yourself", "role")
+    return role
+
+
+def _examine_group(there: Ground, given: UserFields, old: User | None) -> None:
+    if given.group_id is None or (old is not None and given.group_id == old.fields.group_id):
+        return
+    team = there.teams.get(given.group_id)
+    if team is None:
+        raise Refusal("group_unknown", "group_id", group=given.group_id, tenant=there.tenant.name)
+    if team.disabled:
+        raise Refusal("group_disabled", "group_id", group=team.name)
+
+
+def _examined_phones(there: Ground, given: Sequence[str], user_id: UUID | None) -> tuple[str, ...]:
+    lines = tuple(dict.fromkeys(checked.text(line, "phones") for line in given))
+    for line in lines:
+        owner = there.lines.get(line)
+        if owner is not None and owner != user_id:
+            raise Refusal("phone_taken", "phones", line=line, tenant=there.tenant.name)
+    return lines
+
+
+def _examined_managed(
+    there: Ground, given: UserFields, role: RoleKept, old: User | None
+) -> tuple[tuple[UUID, ...], tuple[UUID, ...]]:
+    own = None if old is None else old.id
+    groups = tuple(dict.fromkeys(given.manages_groups))
+    users = tuple(one for one in dict.fromkeys(given.manages_users) if one != own)
+    if (groups or users) and role.grant.reach is not Reach.MANAGED:
+        raise Refusal("manages_nobody", "manages_groups" if groups else "manages_users")
+    managed = () if old is None else (*old.fields.manages_groups, *old.fields.manages_users)
+    for one in groups:
+        if one not in there.teams and one not in managed:
+            raise Refusal("group_unknown", "manages_groups", group=one, tenant=there.tenant.name)
+    for one in users:
+        if one not in there.people and one not in managed:
+            raise Refusal("user_unknown", "manages_users", login=one, tenant=there.tenant.name)
+    return groups, users
+
+
+def _mode(given: RecordingMode | str | None) -> RecordingMode | None:
+    try:
+        return RecordingMode(given) if given else None
+    except ValueError:
+        raise Refusal("mode_unknown", "recording_mode", mode=given) from None
+
+
+def _columns(there: Ground, fields: UserFields) -> dict[str, Any]:
+    """The columns of a user, but those that are about his ways in."""
+    return {
+        "team_id": fields.group_id,
+        "login": fields.login,
+        "login_key": fields.login.casefold(),
+        "name": fields.name,
+        "name_key": checked.folded(fields.name or fields.login),
+        "search": checked.searched((fields.login, fields.name, fields.email)),
+        "email": fields.email,
+        "role": str(there.role(fields.role).base),
+        "role_copy_id": None if isinstance(fields.role, Role) else fields.role,
+        "authentication": fields.authentication,
+        "external_id": fields.external_id,
+        "broadworks_user_id": fields.broadworks_user_id,
+        "broadworks_group_id": fields.broadworks_group_id,
+        "broadworks_sp_id": fields.broadworks_sp_id,
+        "may_sign_in": fields.may_sign_in,
+        "must_change_password": fields.must_change_password,
+        "confidential": fields.confidential,
+        "recording_mode": "" if fields.recording_mode is None else str(fields.recording_mode),
+        "language": fields.language,
+        "time_zone": fields.time_zone,
+    }
+
+
+async def _add_phones(user: AccountRow, lines: Sequence[str]) -> None:
+    for line in lines:
+        await PhoneRow.create(tenant_id=user.tenant_id, account=user, line=line, search=checked.searched([line]))
+
+
+async def _assign(manager: AccountRow, groups: Sequence[UUID], users: Sequence[UUID]) -> None:
+    for one in groups:
+        await Management.create(tenant_id=manager.tenant_id, manager=manager, team=await Team.get(id=one))
+    for one in users:
+        account = await AccountRow.get(id=one)
+        await Management.create(tenant_id=manager.tenant_id, manager=manager, account=account)
+
+
+async def _deassign(old: User, fields: UserFields) -> None:
+    # Of those whom the scope does not reach nothing is known, and nothing is changed.
+    groups = set(old.fields.manages_groups) - set(fields.manages_groups)
+    users = set(old.fields.manages_users) - set(fields.manages_users)
+    for row in await Management.filter(manager_id=old.id).select_related("manager", "team", "account"):
+        if row.team_id in groups or row.account_id in users:
+            await row.delete()
+
+
+async def _row(user_id: UUID) -> AccountRow:
+    # Whoever writes another column of his meanwhile (a password, say) waits.
+    return await AccountRow.select_for_update().get(id=user_id)
+
+
+async def _reread(by: By, user_id: UUID) -> User:
+    found = (await users_by_id(by.scope, [user_id])).get(user_id)
+    if found is None:
+        raise NotThere
+    return found
+
+
+async def _tenant(name: str) -> UUID:
+    name = checked.text(name, "tenant")
+    found = await _by_name("SELECT id FROM tenant WHERE", name)
+    if found is None:
+        row = await Tenant.create(name=name, name_key=checked.folded(name), created_at=datetime.now(UTC))
+        found = row.pk
+    return found
+
+
+async def _team(tenant_id: UUID, name: str) -> UUID:
+    name = checked.text(name, "group")
+    found = await _by_name("SELECT id FROM team WHERE tenant_id = $2 AND", name, tenant_id)
+    if found is None:
+        row = await Team.create(tenant_id=tenant_id, name=name, name_key=checked.folded(name))
+        found = row.pk
+    return found
+
+
+async def _by_name(query: str, name: str, *more: UUID) -> UUID | None:
+    found = await rows(f"{query} name_key = $1", checked.folded(clean(name)), *more)
+    return as_id(found[0]["id"]) if found else None
+
+
+def _managed(there: Ground, name: str) -> UUID:
+    """The group or the user of this name. Errors: Refusal (managed_unclear, managed_unknown)."""
+    team, user = same_name(name, there.teams), there.logins.get(name.strip().casefold())
+    if team is not None and user is not None:
+        raise Refusal("managed_unclear", "manages", name=name, tenant=there.tenant.name)
+    found = team or user
+    if found is None:
+        raise Refusal("managed_unknown", "manages", name=name, tenant=there.tenant.name)
+    return found
