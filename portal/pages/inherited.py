@@ -19,6 +19,16 @@ def told_zone(found: Inherited) -> str:
     return _told(found, language.zone_name(found.value or language.DEFAULT_ZONE))
 
 
+def own_language(own: str, found: Inherited) -> str:
+    """The language that is set, else what is inherited."""
+    return language.LANGUAGES.get(own) or told_language(found)
+
+
+def own_zone(own: str, found: Inherited) -> str:
+    """The time zone that is set, else what is inherited."""
+    return language.zone_name(own) if own else told_zone(found)
+
+
 def language_options() -> list[tuple[str, str]]:
     """What a select of languages offers: to inherit, and each language by its own name."""
     return [("", gettext("Inherited")), *language.LANGUAGES.items()]

@@ -1,43 +1,39 @@
-"""Pages of a list that goes by cursors: where the one before and the one after are.
+"""What the lists of the administration have in common: their length, the filter by status, an address that is wrong.
 
-A page is known by the cursors that led to it, the last one its own: so the way back needs no query of its own.
-
-Not here: what a list shows (each page), and the list of calls, which has a count (`calls.py`).
+Not here: their pages (`paging.py`), what they show.
 """
 
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import Awaitable
+from typing import Final, TypeVar
 
-from quart import request, url_for
+from quart import abort, request
 
-# An address stays short enough for every proxy; who goes further back has the browser's own way.
-MOST_CURSORS: Final = 30
+from portal.pages.people_words import STATUSES, Status
+
+Found = TypeVar("Found")
+
 ROWS: Final = 50
 
 
-@dataclass(frozen=True, slots=True)
-class Steps:
-    """Addresses, empty where there is no such page."""
-
-    newer: str
-    older: str
+def status() -> Status:
+    """Which items the address asks for: those that are in use, unless it says otherwise."""
+    asked: dict[str, Status] = {"": "active", "disabled": "disabled", "all": "all"}
+    return asked.get(request.args.get("status", "")) or abort(404)
 
 
-def cursor() -> str | None:
-    """What the page at hand begins after; None for the first."""
-    return next(reversed(request.args.getlist("cursor")), None)
+def kept_status() -> str:
+    """The same as it stands in addresses."""
+    return request.args.get("status", "")
 
 
-def steps(endpoint: str, following: str | None, **kept: str | None) -> Steps:
-    """The pages around the one at hand. `following`: the cursor of the next; `kept`: filters, of which empty ones are
-    left out."""
-    cursors = request.args.getlist("cursor")
-    return Steps(
-        newer=_address(endpoint, cursors[:-1], kept) if cursors else "",
-        older="" if following is None else _address(endpoint, [*cursors, following], kept),
-    )
+def status_options() -> list[tuple[str, str]]:
+    """What the menu of statuses offers; the first one stands in no address."""
+    return [("" if name == "active" else name, told()) for name, told in STATUSES.items()]
 
 
-def _address(endpoint: str, cursors: list[str], kept: dict[str, str | None]) -> str:
-    filters: dict[str, Any] = {name: value for name, value in kept.items() if value}
-    return url_for(endpoint, cursor=cursors[-MOST_CURSORS:] or None, **filters)
+async def asked(question: Awaitable[Found]) -> Found:
+    """What a list answers. A cursor that no list gave leads nowhere: it is not found."""
+    try:
+        return await question
+    except ValueError:
+        abort(404)

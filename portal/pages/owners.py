@@ -1,0 +1,44 @@
+"""To whose tenant something new will belong: an operator who looks at all tenants chooses one in the form.
+
+Not here: which tenant somebody looks at (`gate.py`).
+"""
+
+from collections.abc import Sequence
+from typing import Final
+from uuid import UUID
+
+from portal import gate
+from portal.forms import Form
+from schema import tenants
+from schema.roles import Reach
+
+# More than a menu can hold: who has more looks at one of them first.
+MOST: Final = 1000
+
+Choices = Sequence[tuple[str, str]]
+
+
+def across_tenants() -> bool:
+    """Whether the one who asks looks at all tenants, so that lists must tell whose something is."""
+    return gate.scope().reach is Reach.PLATFORM
+
+
+async def choices() -> Choices:
+    """The tenants to choose from, by name; none for who looks at one alone."""
+    if not across_tenants():
+        return []
+    found = await tenants.list_tenants(gate.scope(), status="active", limit=MOST)
+    return [(str(tenant.id), tenant.fields.name) for tenant in found.items]
+
+
+def proposed(given: str, offered: Choices) -> str:
+    """The tenant that a form begins with: the one that a link named, else the operator's own."""
+    return given if given in dict(offered) else str(gate.account().tenant_id)
+
+
+def chosen(form: Form, offered: Choices) -> UUID | None:
+    """The tenant that was chosen; None is the one that is looked at."""
+    if not offered:
+        return None
+    given = form.choice("tenant", dict(offered))
+    return UUID(given) if "tenant" not in form.errors else None
