@@ -3,12 +3,13 @@
     archive
      |- clerk        what the outbox tells of calls that run, into the database    \
      |- beacon       what the engine says of itself, into the database              |  each supervised, for ever
-     |- lister       calls that are done with, into the database                   /
+     |- lister       calls that are done with, into the database                   |
+     |- postman      mails of the queue, to the mail server                        /
      |- watching     looks into spool/finished, hands calls to workers, waits
      |   `- workers  at most `threads`, each in a thread of low priority (nice NICE)
      `- stopping     waits for SIGTERM or SIGINT
 
-A database that is away stops the first three, and nothing else: they go on where they were once it is back.
+A database that is away stops the first four, and nothing else: they go on where they were once it is back.
 
 Retry policy: a failure of ours (a full disk, an encoder, another master key) leaves the call where it is; it is tried
 again after FIRST_RETRY_S, doubled each time up to LAST_RETRY_S. Other calls go on meanwhile.
@@ -16,8 +17,8 @@ again after FIRST_RETRY_S, doubled each time up to LAST_RETRY_S. Other calls go 
 Shutdown: no further call is begun. SIGTERM gives those in hand the grace period, SIGINT (or a second signal) none; then
 they are abandoned at their next chunk, and the next start makes them from the beginning.
 
-Not here: what finishing is (`finish.py`), what the database is told (`clerk.py`, `listing.py`), settings (they come as
-an `ArchiveConfig`).
+Not here: what finishing is (`finish.py`), what the database is told (`clerk.py`, `listing.py`), how mails are sent
+(`postman.py`), settings (they come as an `ArchiveConfig`).
 """
 
 import math
@@ -42,6 +43,7 @@ from archive.clerk import Access, Clerk
 from archive.encode import AudioFormat, Encoding
 from archive.finish import RECORDINGS, Abandoned, Recipe, Recording, Step, Stuck, finish
 from archive.listing import Lister
+from archive.postman import Postman
 from archive.render import PausePolicy
 from archive.survey import damage
 from engine.keys import KeyRefused
@@ -141,6 +143,7 @@ class _Archive:
                 ("clerk", self._clerk.run),
                 ("beacon", self._clerk.run_beacon),
                 ("lister", partial(self._lister.run, self._clerk.caught_up)),
+                ("postman", Postman().run),
             ):
                 nursery.start_soon(partial(supervise, part, name=name, policy=FOR_EVER))
             self._look(trio.current_time())
