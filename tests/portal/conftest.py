@@ -1,5 +1,6 @@
 """A portal on a database of its own: real queries and real hashes, without sockets."""
 
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -9,8 +10,10 @@ from quart_trio import QuartTrio
 from portal.app import create_app
 from portal.config import PortalConfig
 from schema.database import Database, open_database
-from tests.databases import KEY
+from tests.databases import KEY, sqlite_template
 from tests.portal.visitor import Visitor
+
+__all__ = ["sqlite_template"]
 
 
 @pytest.fixture
@@ -26,8 +29,9 @@ def config(tmp_path: Path) -> PortalConfig:
 
 
 @pytest.fixture
-async def database(config: PortalConfig) -> AsyncIterator[Database]:
-    async with open_database(config.database_url, migrate=True, key=KEY) as opened:
+async def database(config: PortalConfig, sqlite_template: Path) -> AsyncIterator[Database]:
+    shutil.copy(sqlite_template, config.data_dir / "earshot.sqlite")
+    async with open_database(config.database_url, key=KEY) as opened:
         yield opened
 
 
