@@ -25,6 +25,8 @@ Status = Literal["all", "active", "disabled"]
 
 # What stands for each status.
 STATUSES: Final = {"all": "TRUE", "active": "disabled_at IS NULL", "disabled": "disabled_at IS NOT NULL"}
+# How a user is called in a list of others.
+CALLED: Final = "CASE WHEN account.name = '' THEN account.login ELSE account.name END"
 _USERS: Final = (
     f"SELECT account.*, tenant.name AS tenant_name, {FROM_TENANT}, {FROM_TEAM}, {FROM_PLATFORM}, "
     "role.name AS role_name, role.reach AS role_reach, role.permissions AS role_permissions FROM account "
@@ -32,7 +34,6 @@ _USERS: Final = (
     "LEFT JOIN role ON role.id = account.role_copy_id"
 )
 _PHONES: Final = "SELECT * FROM phone WHERE account_id IN"
-_CALLED: Final = "CASE WHEN name = '' THEN login ELSE name END"
 
 
 @reading
@@ -76,6 +77,23 @@ async def get_user(scope: Scope, user_id: UUID) -> User | None:
     """A user; None where there is none, or where the scope does not reach him."""
     found = await users_by_id(scope, [user_id])
     return found.get(user_id)
+
+
+@reading
+async def get_users(scope: Scope, user_ids: Sequence[UUID]) -> dict[UUID, User]:
+    """Those of these users (some thousand at most) whom the scope reaches."""
+    return await users_by_id(scope, user_ids)
+
+
+@lookup
+async def get_by_login(scope: Scope, login: str) -> User | None:
+    """The user with this login, in any letter case; None where the scope reaches none, or those of several tenants."""
+    if clean(login) != login:
+        return None  # no database would take it
+    sight = Sight(scope)
+    query = f"SELECT account.id FROM account WHERE {sight.users()} AND login_key = {sight.value(login.casefold())}"
+    found = [as_id(row["id"]) for row in await rows(query, *sight.values)]
+    return (await users_by_id(scope, found)).get(found[0]) if len(found) == 1 else None
 
 
 @lookup
@@ -138,8 +156,8 @@ async def _managed(
     if not ids:
         return groups, users
     for into, table, column, name in (
-        (groups, "team", "team_id", "name"),
-        (users, "account", "account_id", _CALLED),
+        (groups, "team", "team_id", "team.name"),
+        (users, "account", "account_id", CALLED),
     ):
         sight = Sight(scope)
         seen = sight.groups() if table == "team" else sight.users()

@@ -27,7 +27,7 @@ from schema.profiles import RecordingMode, User, UserFields
 from schema.records import clean
 from schema.refusals import NotThere, Refusal
 from schema.roles import Reach, Role
-from schema.roster import count_users, find_users, get_user, list_users, users_by_id
+from schema.roster import count_users, find_users, get_by_login, get_user, get_users, list_users, users_by_id
 from schema.values import DEFAULT_TENANT, Account
 
 __all__ = [
@@ -38,7 +38,9 @@ __all__ = [
     "disable_user",
     "enable_user",
     "find_users",
+    "get_by_login",
     "get_user",
+    "get_users",
     "list_users",
     "set_language",
     "update_user",
