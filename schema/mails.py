@@ -276,11 +276,19 @@ async def all_due(scope: Scope) -> None:
 
 @reading
 async def list_mails(
-    scope: Scope, *, state: MailState | None = None, limit: int = 50, cursor: str | None = None
+    scope: Scope,
+    *,
+    state: MailState | None = None,
+    account_id: UUID | None = None,
+    limit: int = 50,
+    cursor: str | None = None,
 ) -> Listed[MailView]:
-    """The newest first. Errors: ValueError for a cursor that this list did not give."""
+    """The newest first. `account_id`: to this user. Errors: ValueError for a cursor that this list did not give."""
     where, values = _of(scope)
     conditions = [where.format(1)]
+    if account_id is not None:
+        values.append(account_id)
+        conditions.append(f"account_id = ${len(values)}")
     if state is not None:
         values.append(str(state))
         conditions.append(f"state = ${len(values)}")
