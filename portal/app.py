@@ -19,6 +19,7 @@ from portal.listening import blueprint as listening
 from portal.memory import Memory
 from portal.pages.administration import blueprint as administration
 from portal.pages.call import blueprint as calls
+from portal.pages.own_language import blueprint as own
 from portal.passwords import Passwords
 from portal.static import StaticFiles
 
@@ -34,6 +35,7 @@ BLUEPRINTS: Final[tuple[Blueprint, ...]] = (
     api,
     listening,
     administration,
+    own,
 )
 
 

@@ -59,6 +59,7 @@ TABLE: Final[Mapping[str, Permission | Open]] = {
     "api.change_recording": Permission.PAUSE,
     # Refused to whom nothing of it is open.
     "administration.index": Open.SIGNED_IN,
+    "own.language": Open.SIGNED_IN,
 }
 
 SIGN_IN: Final = "/sign-in"

@@ -106,8 +106,13 @@ def register(app: Quart) -> None:
 def language() -> str:
     """The language of the current request: the account's, else the tenant's, else the best of the browser's."""
     visitor, door = gate.visitor(), doorway.at_hand()
-    wanted = [visitor.language if visitor is not None else door.language if door is not None else ""]
-    return best([*wanted, *at_hand().accept_languages.values()]) or DEFAULT_LANGUAGE
+    wanted = visitor.language if visitor is not None else door.language if door is not None else ""
+    return best([wanted]) or of_browser()
+
+
+def of_browser() -> str:
+    """The language that the browser at hand wants most, of those that the portal speaks."""
+    return best(at_hand().accept_languages.values()) or DEFAULT_LANGUAGE
 
 
 def best(wanted: Iterable[str]) -> str:
@@ -152,8 +157,13 @@ def html_language() -> str:
 def zone() -> str:
     """The time zone of the current request, as its name in the IANA database."""
     visitor = gate.visitor()
-    wanted = [visitor.time_zone if visitor is not None else "", at_hand().cookies.get(ZONE_COOKIE, "")]
-    return next((name for name in wanted if name in ZONES), DEFAULT_ZONE)
+    return visitor.time_zone if visitor is not None and visitor.time_zone in ZONES else zone_of_browser()
+
+
+def zone_of_browser() -> str:
+    """The time zone that the browser at hand is in."""
+    told = at_hand().cookies.get(ZONE_COOKIE, "")
+    return told if told in ZONES else DEFAULT_ZONE
 
 
 def zone_name(name: str = "") -> str:

@@ -52,6 +52,7 @@ EXPECTED: dict[str, set[Role] | None] = {
     "api.audio": EVERYBODY,
     "api.change_recording": {ADMINISTRATOR},
     "administration.index": EVERYBODY,
+    "own.language": EVERYBODY,
 }
 
 
