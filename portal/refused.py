@@ -34,7 +34,11 @@ OF_DATA: Final[Mapping[str, Callable[[Mapping[str, Any]], str]]] = {
     "email_refused": lambda v: gettext("%(email)s is no mail address.", **v),
     "phone_taken": lambda v: gettext("The phone %(line)s belongs to another user of %(tenant)s.", **v),
     "group_unknown": lambda v: gettext("There is no group %(group)s in %(tenant)s.", **v),
+    "phone_there": lambda v: gettext("There is a phone %(line)s in %(tenant)s already.", **v),
     "group_taken": lambda v: gettext("There is a group %(group)s in %(tenant)s already.", **v),
+    "group_disabled": lambda v: gettext(
+        "The group %(group)s is disabled. Enable it first, or choose another one.", **v
+    ),
     "group_in_use": lambda v: gettext("The group %(group)s has users. Move them to another group first.", **v),
     "user_unknown": lambda v: gettext("There is no user %(login)s in %(tenant)s.", **v),
     "role_unknown": lambda v: gettext("There is no role %(role)s.", **v),
@@ -67,7 +71,24 @@ OF_DATA: Final[Mapping[str, Callable[[Mapping[str, Any]], str]]] = {
         tenant=v["tenant"],
     ),
     "mail_missing": lambda v: gettext("%(login)s has no mail address.", **v),
+    "provider_taken": lambda v: gettext("There is an identity provider %(name)s already.", **v),
+    "issuer_refused": lambda v: gettext(
+        "%(issuer)s is no address of an identity provider: it begins with https:// and has no query.", **v
+    ),
+    "secret_of_another": lambda v: gettext(
+        "The secret belongs to the provider that was here before. Enter the one of the new provider."
+    ),
     "authentication_unknown": lambda v: gettext("There is no way to sign in called %(authentication)s.", **v),
+    "address_refused": lambda v: gettext("%(address)s is no address of a web page. Write it as https://name.", **v),
+    "characters_refused": lambda v: gettext(
+        "A password can be asked to have %(least)s to %(most)s characters at least.", **v
+    ),
+    "port_refused": lambda v: gettext("A port is a whole number of 1 to 65535."),
+    "security_unknown": lambda v: gettext("There is no way to secure mail called %(security)s.", **v),
+    "column_unknown": lambda v: gettext("There is no column %(column)s.", **v),
+    "column_needed": lambda v: gettext("The column %(column)s is missing: it says what each line is about.", **v),
+    "twice_in_file": lambda v: gettext("%(name)s is in line %(line)s of this file already.", **v),
+    "value_unclear": lambda v: gettext("%(value)s is neither yes nor no.", **v),
 }
 
 

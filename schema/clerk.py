@@ -124,11 +124,14 @@ async def unfinished(node: str) -> list[UUID]:
 
 @unit
 async def users_of_lines(lines: Sequence[str]) -> dict[str, tuple[UUID, UUID]]:
-    """The tenant and the user of each line. A line that two tenants have is left out: it could be either's."""
+    """The tenant and the user of each line. One that is disabled is nobody's; one that two tenants have is left out: it
+    could be either's.
+    """
     found: dict[str, tuple[UUID, UUID]] = {}
     twice: set[str] = set()
     asked = sorted({kept.clean(line) for line in lines})
-    for row in await rows_in("SELECT line, tenant_id, account_id FROM phone WHERE line IN", asked):
+    query = "SELECT line, tenant_id, account_id FROM phone WHERE disabled_at IS NULL AND line IN"
+    for row in await rows_in(query, asked):
         if row["line"] in found:
             twice.add(row["line"])
         found[row["line"]] = (as_id(row["tenant_id"]), as_id(row["account_id"]))

@@ -78,6 +78,14 @@ async def own_tenant(by: By, tenant_id: UUID | None) -> UUID:
     return found
 
 
+async def tenant_named(tenant_id: UUID) -> Named:
+    """Errors: NotThere."""
+    found = await rows("SELECT name FROM tenant WHERE id = $1", tenant_id)
+    if not found:
+        raise NotThere
+    return Named(tenant_id, found[0]["name"])
+
+
 async def ground(
     scope: Scope, tenant_id: UUID, *, logins: Iterable[str] = (), lines: Iterable[str] = (), people: Iterable[UUID] = ()
 ) -> Ground:

@@ -16,6 +16,7 @@ SENTENCES: Final[Mapping[str, str]] = {
     "text_refused": "This has 1 to {most} characters, all of them printable.",
     "email_refused": "{email} is no mail address.",
     "phone_taken": "The phone {line} belongs to another user of {tenant}.",
+    "phone_there": "There is a phone {line} in {tenant} already.",
     "group_unknown": "There is no group {group} in {tenant}.",
     "group_taken": "There is a group {group} in {tenant} already.",
     "group_disabled": "The group {group} is disabled. Enable it first, or choose another one.",
@@ -42,7 +43,18 @@ SENTENCES: Final[Mapping[str, str]] = {
     "limit_refused": "A limit is a whole number of 1 or more; leave it empty for none.",
     "limit_of_users": "{tenant} may have {limit} users and has them. The operator can raise this.",
     "mail_missing": "{login} has no mail address.",
+    "provider_taken": "There is an identity provider {name} already.",
+    "issuer_refused": "{issuer} is no address of an identity provider: it begins with https:// and has no query.",
+    "secret_of_another": "The secret belongs to the provider that was here before. Enter the one of the new provider.",
     "authentication_unknown": "There is no way to sign in called {authentication}.",
+    "address_refused": "{address} is no address of a web page. Write it as https://name.",
+    "characters_refused": "A password can be asked to have {least} to {most} characters at least.",
+    "port_refused": "A port is a whole number of 1 to 65535.",
+    "security_unknown": "There is no way to secure mail called {security}.",
+    "column_unknown": "There is no column {column}.",
+    "column_needed": "The column {column} is missing: it says what each line is about.",
+    "twice_in_file": "{name} is in line {line} of this file already.",
+    "value_unclear": "{value} is neither yes nor no.",
 }
 
 
