@@ -97,6 +97,7 @@ class Tenant(Audited):
 
 # A role made by copying: `base` is the ready-made one at its root. `permissions` is JSON.
 class RoleCopy(Audited):
+    tenant_id: UUID
     id = KeyField(primary_key=True, default=new_id)
     tenant: ForeignKeyRelation[Tenant] = _tenant()
     name = TextField()
