@@ -19,6 +19,7 @@ from quart_babel import gettext
 from werkzeug.exceptions import HTTPException
 
 from schema.database import DatabaseError, QueryTooSlow, SchemaOutdated
+from schema.refusals import NotThere
 
 log = structlog.get_logger()
 
@@ -93,6 +94,7 @@ def register(app: Any) -> None:
     app.register_error_handler(Problem, answer)
     app.register_error_handler(HTTPException, _http)
     app.register_error_handler(DatabaseError, _database)
+    app.register_error_handler(NotThere, _not_there)
     app.register_error_handler(Exception, _unforeseen)
 
 
@@ -123,6 +125,10 @@ async def _database(error: DatabaseError) -> Response:
         )
     log.warning("database_unavailable", reason=str(error))
     return await answer(Problem(503, title, detail, headers=again, more={"part": "database"}))
+
+
+async def _not_there(_: NotThere) -> Response:
+    return await answer(not_found())
 
 
 async def _unforeseen(error: Exception) -> Response:
