@@ -101,10 +101,16 @@ async def entries_about(scope: Scope, object_id: UUID, limit: int = 10) -> tuple
 @reading
 async def get_entry(scope: Scope, entry_id: UUID) -> Entry | None:
     """An entry; None where there is none, or where the scope does not reach it."""
+    row = await reached(scope, entry_id)
+    visible = [] if row is None else await _visible(scope, [_entry(row)])
+    return visible[0] if visible else None
+
+
+async def reached(scope: Scope, entry_id: UUID) -> dict[str, Any] | None:
+    """Inside a unit: the row of an entry, if there is one and the scope reaches it."""
     query = _Entries(scope, Filters())
     found = await rows(query.one(entry_id), *query.values)
-    visible = await _visible(scope, [_entry(row) for row in found])
-    return visible[0] if visible else None
+    return found[0] if found else None
 
 
 async def export_entries(scope: Scope, filters: Filters) -> AsyncIterator[Sequence[Entry]]:

@@ -57,8 +57,8 @@ def proof(key: bytes, entry: Mapping[str, Any]) -> str:
 
 
 def link(before: str, number: int, content: bytes) -> str:
-    """The chain up to an entry: SHA-256 of the chain before it, its number and its content hash, in hexadecimal."""
-    return hashlib.sha256(bytes.fromhex(before) + number.to_bytes(8, "big") + content).hexdigest()
+    """The chain up to an entry: SHA-256 of the chain before it (as its text), its number and its content hash."""
+    return hashlib.sha256(before.encode() + number.to_bytes(8, "big") + content).hexdigest()
 
 
 def initiator_key(name: str, login: str) -> str:
