@@ -143,12 +143,13 @@ class RoleFields:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeptRole:
-    """A role to choose from. `id` is None for a ready-made one, whose name is `base`."""
+    """A role to choose from. `id` and `tenant` are None for a ready-made one, whose name is `base`."""
 
     id: UUID | None
     base: Role
     fields: RoleFields
     users: int
+    tenant: Named | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,7 @@ from schema.database import lookup, rows, unit
 from schema.entries import By
 from schema.ground import exclusively, kept_role
 from schema.models import RoleCopy
-from schema.profiles import KeptRole, RoleFields
+from schema.profiles import KeptRole, Named, RoleFields
 from schema.refusals import NotThere, Refusal
 from schema.roles import READY_MADE, Permission, Reach, Role
 from schema.sight import Sight
@@ -112,13 +112,15 @@ def _ready_made(role: Role, users: Mapping[UUID | Role, int]) -> KeptRole:
 def _copy(row: Mapping[str, Any], users: Mapping[UUID | Role, int]) -> KeptRole:
     kept, role_id = kept_role(dict(row)), as_id(row["id"])
     fields = RoleFields(name=kept.name, grant=kept.grant)
-    return KeptRole(id=role_id, base=kept.base, fields=fields, users=users.get(role_id, 0))
+    tenant = Named(as_id(row["tenant_id"]), row["tenant_name"])
+    return KeptRole(id=role_id, base=kept.base, fields=fields, users=users.get(role_id, 0), tenant=tenant)
 
 
 async def _rows(scope: Scope) -> list[dict[str, Any]]:
+    query = "SELECT role.*, tenant.name AS tenant_name FROM role JOIN tenant ON tenant.id = role.tenant_id"
     if scope.reach is Reach.PLATFORM:
-        return await rows("SELECT * FROM role")
-    return await rows("SELECT * FROM role WHERE tenant_id = $1", scope.tenant_id)
+        return await rows(query)
+    return await rows(f"{query} WHERE role.tenant_id = $1", scope.tenant_id)
 
 
 async def _users(scope: Scope) -> dict[UUID | Role, int]:
