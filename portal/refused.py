@@ -55,6 +55,7 @@ OF_DATA: Final[Mapping[str, Callable[[Mapping[str, Any]], str]]] = {
     ),
     "manages_nobody": lambda v: gettext("Only a role that reaches managed users manages others."),
     "tenant_taken": lambda v: gettext("There is a tenant %(tenant)s already.", **v),
+    "tenant_slash": lambda v: gettext("A tenant's name has no slash: people sign in as tenant/login, too."),
     "tenant_needed": lambda v: gettext("The default tenant stays: what belongs to nobody else's is in it."),
     "host_taken": lambda v: gettext("The host name %(host)s belongs to another tenant.", **v),
     "host_refused": lambda v: gettext("%(host)s is no host name.", **v),

@@ -57,6 +57,14 @@ def login(given: str) -> str:
     return found
 
 
+def tenant_name(given: str) -> str:
+    """Errors: Refusal (text_needed, text_refused, tenant_slash)."""
+    found = text(given, "name")
+    if "/" in found:
+        raise Refusal("tenant_slash", "name")
+    return found
+
+
 def email(given: str, field: str = "email") -> str:
     """An address, or nothing. Errors: Refusal (email_refused)."""
     trimmed = given.strip()
@@ -87,16 +95,16 @@ def colour(given: str) -> str:
     return found
 
 
-def host(given: str) -> str:
+def host(given: str, field: str = "hosts") -> str:
     """A host name as browsers send it, without a port. Errors: Refusal (host_refused)."""
     found = given.strip().lower().rstrip(".")
     if not found.isascii():
         try:
             found = found.encode("idna").decode("ascii")
         except UnicodeError:
-            raise Refusal("host_refused", "hosts", host=given) from None
+            raise Refusal("host_refused", field, host=given) from None
     if not _HOST.fullmatch(found):
-        raise Refusal("host_refused", "hosts", host=given)
+        raise Refusal("host_refused", field, host=given)
     return found
 
 

@@ -32,6 +32,7 @@ SENTENCES: Final[Mapping[str, str]] = {
     "managed_unknown": "There is neither a group nor a login {name} in {tenant}. Add who is in it first.",
     "manages_nobody": "Only a role that reaches managed users manages others.",
     "tenant_taken": "There is a tenant {tenant} already.",
+    "tenant_slash": "A tenant's name has no slash: people sign in as tenant/login, too.",
     "tenant_needed": "The default tenant stays: what belongs to nobody else's is in it.",
     "host_taken": "The host name {host} belongs to another tenant.",
     "host_refused": "{host} is no host name.",

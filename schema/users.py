@@ -390,7 +390,7 @@ async def _reread(by: By, user_id: UUID) -> User:
 
 
 async def _tenant(name: str) -> UUID:
-    name = checked.text(name, "tenant")
+    name = checked.tenant_name(name)
     found = await _by_name("SELECT id FROM tenant WHERE", name)
     if found is None:
         row = await Tenant.create(name=name, name_key=checked.folded(name), created_at=datetime.now(UTC))
