@@ -70,6 +70,15 @@ async def get_tenant(scope: Scope, tenant_id: UUID) -> Tenant | None:
 
 
 @lookup
+async def tenant_names(scope: Scope, limit: int) -> tuple[Named, ...]:
+    """Those that the scope reaches and that are not disabled, by name: to choose from."""
+    sight = Sight(scope)
+    where = f"WHERE {sight.tenants()} AND disabled_at IS NULL ORDER BY name_key LIMIT {sight.value(limit)}"
+    found = await rows(f"SELECT id, name FROM tenant {where}", *sight.values)
+    return tuple(Named(as_id(row["id"]), row["name"]) for row in found)
+
+
+@lookup
 async def tenant_of_host(host: str) -> Named | None:
     """The tenant that has this host name (a port behind it does not matter), disabled or not."""
     found = await _of_host(host)

@@ -27,8 +27,7 @@ async def choices() -> Choices:
     """The tenants to choose from, by name; none for who looks at one alone."""
     if not across_tenants():
         return []
-    found = await tenants.list_tenants(gate.scope(), status="active", limit=MOST)
-    return [(str(tenant.id), tenant.fields.name) for tenant in found.items]
+    return [(str(tenant.id), tenant.name) for tenant in await tenants.tenant_names(gate.scope(), MOST)]
 
 
 def proposed(given: str, offered: Choices) -> str:
