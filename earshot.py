@@ -134,7 +134,7 @@ def archive() -> None:
     from actors.spool import SpoolHeld, SpoolUnusable
     from archive.service import ArchiveConfig
     from archive.service import run as run_archive
-    from engine.keys import archive_private_key, database_key
+    from engine.keys import archive_private_key, audit_signing_key, database_key
 
     master_key = _master_key(settings)
     config = ArchiveConfig(
@@ -143,6 +143,7 @@ def archive() -> None:
         database_url=settings.database_url.get_secret_value(),
         database_key=database_key(master_key),
         node=settings.node,
+        audit_key=audit_signing_key(master_key),
         audio_format=settings.audio_format,
         opus_bitrate_kbit=settings.opus_bitrate_kbit,
         opus_complexity=settings.opus_complexity,

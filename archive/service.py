@@ -4,12 +4,13 @@
      |- clerk        what the outbox tells of calls that run, into the database    \
      |- beacon       what the engine says of itself, into the database              |  each supervised, for ever
      |- lister       calls that are done with, into the database                   |
-     |- postman      mails of the queue, to the mail server                        /
+     |- postman      mails of the queue, to the mail server                         |
+     |- sealer       entries of the audit trail, into its chain                    /
      |- watching     looks into spool/finished, hands calls to workers, waits
      |   `- workers  at most `threads`, each in a thread of low priority (nice NICE)
      `- stopping     waits for SIGTERM or SIGINT
 
-A database that is away stops the first four, and nothing else: they go on where they were once it is back.
+A database that is away stops the first five, and nothing else: they go on where they were once it is back.
 
 Retry policy: a failure of ours (a full disk, an encoder, another master key) leaves the call where it is; it is tried
 again after FIRST_RETRY_S, doubled each time up to LAST_RETRY_S. Other calls go on meanwhile.
@@ -18,7 +19,7 @@ Shutdown: no further call is begun. SIGTERM gives those in hand the grace period
 they are abandoned at their next chunk, and the next start makes them from the beginning.
 
 Not here: what finishing is (`finish.py`), what the database is told (`clerk.py`, `listing.py`), how mails are sent
-(`postman.py`), settings (they come as an `ArchiveConfig`).
+(`postman.py`), what is sealed (`sealer.py`), settings (they come as an `ArchiveConfig`).
 """
 
 import math
@@ -35,16 +36,19 @@ from typing import Final
 
 import structlog
 import trio
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from actors.spool import JOURNAL, Lock, Spool
 from actors.supervision import Policy, supervise
+from archive import anchors
 from archive.clerk import Access, Clerk
 from archive.encode import AudioFormat, Encoding
 from archive.finish import RECORDINGS, Abandoned, Recipe, Recording, Step, Stuck, finish
 from archive.listing import Lister
 from archive.postman import Postman
 from archive.render import PausePolicy
+from archive.sealer import Sealer
 from archive.survey import damage
 from engine.keys import KeyRefused
 from engine.timeline import SECOND_NS
@@ -68,13 +72,16 @@ FOR_EVER: Final = Policy(restarts=sys.maxsize, within_s=300.0, longest_pause_s=3
 
 @dataclass(frozen=True, slots=True)
 class ArchiveConfig:
-    """What an archive must know. `private_key` opens the journals that its engine, `node`, seals."""
+    """What an archive must know. `private_key` opens the journals that its engine, `node`, seals; `audit_key` signs the
+    ends of the audit trail's chain.
+    """
 
     data_dir: Path
     private_key: X25519PrivateKey
     database_url: str
     database_key: bytes
     node: str
+    audit_key: Ed25519PrivateKey
     audio_format: AudioFormat = "opus"
     opus_bitrate_kbit: int = 24
     opus_complexity: int = 5
@@ -124,6 +131,7 @@ class _Archive:
         access = Access()
         self._clerk = Clerk(spool, config.private_key, config.node, access)
         self._lister = Lister(spool, config.node, access, self._clerk.forget)
+        self._sealer = Sealer(anchors.path_below(config.data_dir), config.audit_key, access)
         self._in_hand: set[str] = set()
         self._resting: dict[str, _Failure] = {}
         self._waiting: dict[str, int] = {}  # when each was last written (realtime ns), oldest first
@@ -144,6 +152,7 @@ class _Archive:
                 ("beacon", self._clerk.run_beacon),
                 ("lister", partial(self._lister.run, self._clerk.caught_up)),
                 ("postman", Postman().run),
+                ("sealer", self._sealer.run),
             ):
                 nursery.start_soon(partial(supervise, part, name=name, policy=FOR_EVER))
             self._look(trio.current_time())

@@ -16,7 +16,7 @@ from actors.spool import Spool
 from archive.finish import Step
 from archive.manifest import read_manifest
 from archive.service import FIRST_RETRY_S, LAST_RETRY_S, retry_after_s
-from engine.keys import archive_private_key
+from engine.keys import archive_private_key, audit_signing_key
 from tests.archive.calls import CALL_ID, two_tones
 
 NAME = str(CALL_ID)
@@ -52,7 +52,10 @@ def after_step(passed):
 key = archive_private_key(bytes.fromhex(sys.argv[5]))
 url = f"sqlite:///{folder}/earshot.sqlite"
 grace_s = float(sys.argv[4])
-config = ArchiveConfig(Path(folder), key, url, bytes(32), "node-1", audio_format="flac", threads=2, grace_s=grace_s)
+signing = audit_signing_key(bytes(32))
+config = ArchiveConfig(
+    Path(folder), key, url, bytes(32), "node-1", signing, audio_format="flac", threads=2, grace_s=grace_s
+)
 run(config, after_step)
 """
 
