@@ -112,10 +112,15 @@ class Changes:
         *,
         tenant_id: UUID | None,
         details: Mapping[str, str] | None = None,
+        fields: Mapping[str, tuple[str, str]] | None = None,
         origin: str | None = None,
     ) -> None:
-        """Something was done that changes no field. With an `origin`, it is told once, however often it is noted."""
-        self._made.append(Change(self._by, resource, action, about, tenant_id, details or {}, {}, {}, origin))
+        """Something was done that changes no field, or those `fields` of a table that tells nothing by itself.
+
+        With an `origin`, it is told once, however often it is noted.
+        """
+        told = (details or {}, fields or {})
+        self._made.append(Change(self._by, resource, action, about, tenant_id, *told, {}, origin))
 
     def made(self, row: "Audited", old: Mapping[str, str] | None, new: Mapping[str, str] | None) -> None:
         """A row was created (no `old`), deleted (no `new`) or changed."""

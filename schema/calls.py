@@ -15,6 +15,7 @@ from schema import records
 from schema.columns import as_id, as_moment, microseconds, moment
 from schema.database import reading, rows
 from schema.nodes import node_of, nodes, silent_nodes
+from schema.roles import Reach
 from schema.scoped import ScopedCalls
 from schema.sql import rows_in
 from schema.values import CallRecord, CallStage, CallView, Page, Scope
@@ -87,11 +88,12 @@ async def get_calls(scope: Scope, call_ids: Sequence[UUID], *, silent_nodes: Col
 async def _views(
     scope: Scope, ids: Sequence[UUID], silent: Collection[str], tables: Collection[str] = tuple(records.CHILDREN)
 ) -> dict[UUID, CallView]:
-    """The calls with these ids, where they are the tenant's, with what these tables have of them."""
+    """The calls with these ids, where they are in the scope's tenant, with what these tables have of them."""
     if not ids:
         return {}
     calls = {as_id(row["id"]): row for row in await rows_in(_CALLS, ids)}
-    calls = {call_id: row for call_id, row in calls.items() if as_id(row["tenant_id"]) == scope.tenant_id}
+    if scope.reach != Reach.PLATFORM:
+        calls = {call_id: row for call_id, row in calls.items() if as_id(row["tenant_id"]) == scope.tenant_id}
     children: dict[UUID, dict[str, list[dict[str, Any]]]] = {
         call_id: {table: [] for table in records.CHILDREN} for call_id in ids
     }
@@ -107,6 +109,7 @@ async def _views(
             record=record,
             stage=_stage(record, row["phase"], silent),
             interaction_id=call_id if interaction is None else as_id(interaction),
+            confidential=bool(row["confidential"]),
             user_names={party.user_id: row[name] for party, name in users if party.user_id and row[name] is not None},
         )
     return views

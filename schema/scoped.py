@@ -4,7 +4,11 @@
 A query is made from a scope and cannot be made without one. A list is read by its order, newest first: the next page
 begins where the last one ended, so that it costs the same however far one has come, and a call that starts meanwhile
 moves nothing. What a user or a supervisor may see is read user by user from an index, the newest of each, and merged: a
-filter over all calls would read millions to find the few of somebody who seldom calls.
+filter over all calls would read millions to find the few of somebody who seldom calls. The whole platform is read
+tenant by tenant.
+
+What is confidential is left out while the index is walked: a call that is, and each call of a confidential user. Only
+the parties of such a call see it, and who may see what is confidential.
 
 Not here: what is made of the rows (`calls.py`).
 """
@@ -16,10 +20,13 @@ from typing import Any, Final
 from uuid import UUID
 
 from schema.database import is_sqlite
+from schema.roles import Reach
 from schema.values import CallStage, Scope
 
 _RUNNING: Final = frozenset({CallStage.ACTIVE, CallStage.UNREACHABLE})
 _SIDES: Final = ("caller_user_id", "callee_user_id")
+# Reaches in which no user is asked for.
+_WHOLE: Final = frozenset({Reach.TENANT, Reach.PLATFORM})
 # In the words of the indexes: a partial index serves a query only where the query says the same.
 _PHASES: Final = {
     CallStage.ACTIVE: "phase = 'running'",
@@ -44,14 +51,16 @@ class ScopedCalls:
         end = f"ORDER BY started_at DESC, id DESC LIMIT {int(limit)}"
         branches = []
         for phase in self._phases():
-            if self.scope.reach == "tenant" or phase not in ("", _PHASES[CallStage.FINISHED]):
+            if self.scope.reach == Reach.PLATFORM:
+                branches.append(self._of_each("tenant", "tenant_id", phase, end))
+            elif self.scope.reach == Reach.TENANT or phase not in ("", _PHASES[CallStage.FINISHED]):
                 branches.append(
                     f'SELECT id, started_at FROM "call" WHERE {self._where(phase)} {self._of_users()} {end}'
                 )
             else:
-                branches += [self._of_each_user(side, phase, end) for side in _SIDES]
+                branches += [self._of_each("reachable", side, phase, end) for side in _SIDES]
         union = " UNION ".join(f"SELECT * FROM ({branch}) AS branch_{place}" for place, branch in enumerate(branches))
-        return f"{self._reachable()} SELECT id, started_at FROM ({union}) AS found {end}"
+        return f"{self._people()} SELECT id, started_at FROM ({union}) AS found {end}"
 
     def count(self, cap: int) -> str:
         branches = [
@@ -60,16 +69,14 @@ class ScopedCalls:
             for part in self._of_users_apart()
         ]
         union = f"SELECT one FROM ({' UNION ALL '.join(branches)}) AS found LIMIT {int(cap)}"
-        return f"{self._reachable()} SELECT count(*) AS calls FROM ({union}) AS capped"
+        return f"{self._people()} SELECT count(*) AS calls FROM ({union}) AS capped"
 
     def one(self, call_id: UUID) -> str:
-        where = f"id = {self._value(call_id)} AND tenant_id = {self._value(self.scope.tenant_id)}"
-        return f'{self._reachable()} SELECT id FROM "call" WHERE {where} {self._of_users()}'
+        return self.these([call_id])
 
     def these(self, call_ids: Sequence[UUID]) -> str:
         ids = ", ".join(self._value(call_id) for call_id in call_ids)
-        where = f"id IN ({ids}) AND tenant_id = {self._value(self.scope.tenant_id)}"
-        return f'{self._reachable()} SELECT id FROM "call" WHERE {where} {self._of_users()}'
+        return f'{self._people()} SELECT id FROM "call" WHERE id IN ({ids}) AND {self._where("")} {self._of_users()}'
 
     def _phases(self) -> list[str]:
         """The conditions on the phase, of which each call fulfils at most one."""
@@ -79,8 +86,9 @@ class ScopedCalls:
 
     def _where(self, phase: str) -> str:
         """The conditions besides those on users."""
-        conditions = [f"tenant_id = {self._value(self.scope.tenant_id)}", *self._common(phase)]
-        return " AND ".join(conditions)
+        platform = self.scope.reach == Reach.PLATFORM
+        tenant = "TRUE" if platform else f"tenant_id = {self._value(self.scope.tenant_id)}"
+        return " AND ".join([tenant, *self._common(phase)])
 
     def _common(self, phase: str) -> list[str]:
         conditions = [phase] if phase else []
@@ -93,46 +101,61 @@ class ScopedCalls:
         if self.after is not None:
             started_at, call_id = self.after
             conditions.append(f"(started_at, id) < ({self._value(started_at)}, {self._value(call_id)})")
+        if self._hides():
+            me = self._value(self.scope.user_id)
+            hidden = [f"coalesce({side} IN (SELECT id FROM hidden), FALSE)" for side in _SIDES]
+            conditions.append(f"(NOT ({' OR '.join(['confidential', *hidden])}) OR {me} IN ({', '.join(_SIDES)}))")
         return conditions
 
-    def _reachable(self) -> str:
-        """The users whose calls the scope reaches, all of its tenant."""
-        if self.scope.reach == "tenant":
-            return ""
-        user, tenant = self._value(self.scope.user_id), self._value(self.scope.tenant_id)
-        users = [f"SELECT id FROM account WHERE id = {user} AND tenant_id = {tenant}"]
-        if self.scope.reach == "managed":
-            users += [
-                "SELECT account.id FROM management JOIN account ON "
-                f"account.{own} = management.{managed} WHERE manager_id = {user} AND account.tenant_id = {tenant}"
-                for own, managed in (("id", "account_id"), ("team_id", "team_id"))
-            ]
-        return f"WITH reachable AS ({' UNION '.join(users)})"
+    def _hides(self) -> bool:
+        """Whether calls in reach may be hidden: one's own are not."""
+        return not self.scope.confidential and self.scope.reach != Reach.OWN
+
+    def _people(self) -> str:
+        """The users whose calls the scope reaches, all of its tenant, and those whose calls it hides."""
+        tables = []
+        if self._hides():
+            platform = self.scope.reach == Reach.PLATFORM
+            tenant = "" if platform else f" AND tenant_id = {self._value(self.scope.tenant_id)}"
+            tables.append(f"hidden AS (SELECT id FROM account WHERE confidential{tenant})")
+        if self.scope.reach not in _WHOLE:
+            user, tenant = self._value(self.scope.user_id), self._value(self.scope.tenant_id)
+            users = [f"SELECT id FROM account WHERE id = {user} AND tenant_id = {tenant}"]
+            if self.scope.reach == Reach.MANAGED:
+                # Of these nothing is seen but what they have with oneself, which is one's own.
+                seen = "" if self.scope.confidential else " AND NOT account.confidential"
+                users += [
+                    "SELECT account.id FROM management JOIN account ON account."
+                    f"{own} = management.{managed} WHERE manager_id = {user} AND account.tenant_id = {tenant}{seen}"
+                    for own, managed in (("id", "account_id"), ("team_id", "team_id"))
+                ]
+            tables.append(f"reachable AS ({' UNION '.join(users)})")
+        return f"WITH {', '.join(tables)}" if tables else ""
 
     def _of_users(self) -> str:
         """The condition that a call is a reachable user's."""
-        if self.scope.reach == "tenant":
+        if self.scope.reach in _WHOLE:
             return ""
         return f"AND ({' OR '.join(f'{side} IN (SELECT id FROM reachable)' for side in _SIDES)})"
 
     def _of_users_apart(self) -> list[str]:
         """The same as conditions of which each call fulfils at most one, each with an index."""
-        if self.scope.reach == "tenant":
+        if self.scope.reach in _WHOLE:
             return [""]
         caller, callee = (f"{side} IN (SELECT id FROM reachable)" for side in _SIDES)
         return [f"AND {caller}", f"AND {callee} AND (caller_user_id IS NULL OR NOT {caller})"]
 
-    def _of_each_user(self, side: str, phase: str, end: str) -> str:
-        """The newest calls on one side, of each reachable user as many as are wanted of all."""
-        where = " AND ".join([f"{side} = reachable.id", *self._common(phase)])
+    def _of_each(self, owners: str, column: str, phase: str, end: str) -> str:
+        """The newest calls of each of these owners, which a column of the call names, as many as are wanted of all."""
+        where = " AND ".join([f"{column} = {owners}.id", *self._common(phase)])
         if is_sqlite():
             newest = f'SELECT id FROM "call" WHERE {where} {end}'
             return (
-                f'SELECT of_user.id, of_user.started_at FROM reachable CROSS JOIN "call" AS of_user '
-                f"WHERE of_user.id IN ({newest})"
+                f'SELECT of_one.id, of_one.started_at FROM {owners} CROSS JOIN "call" AS of_one '
+                f"WHERE of_one.id IN ({newest})"
             )
         newest = f'SELECT id, started_at FROM "call" WHERE {where} {end}'
-        return f"SELECT of_user.id, of_user.started_at FROM reachable CROSS JOIN LATERAL ({newest}) AS of_user"
+        return f"SELECT of_one.id, of_one.started_at FROM {owners} CROSS JOIN LATERAL ({newest}) AS of_one"
 
     def _value(self, value: Any) -> str:
         self.values.append(value)

@@ -127,12 +127,16 @@ class CallRecord:
 
 @dataclass(frozen=True, slots=True)
 class CallView:
-    """A call as it is read: the record, what stage it is at, its interaction, and the users' names by id."""
+    """A call as it is read: the record, what stage it is at, its interaction, and the users' names by id.
+
+    `confidential`: it was marked so; it may be hidden for its users' sake, too.
+    """
 
     record: CallRecord
     stage: CallStage
     interaction_id: UUID
     user_names: dict[UUID, str]
+    confidential: bool = False
 
 
 @dataclass(frozen=True, slots=True)

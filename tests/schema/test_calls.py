@@ -10,9 +10,11 @@ import pytest
 from schema import calls, clerk
 from schema.audited import changing
 from schema.columns import new_id
+from schema.confidential import set_call_confidential
 from schema.database import open_database, reading, rows, unit
+from schema.models import Account as AccountRow
 from schema.models import Management
-from schema.roles import Role
+from schema.roles import Reach, Role
 from schema.scoped import ScopedCalls
 from schema.values import Account, CallRecord, CallStage, Offset, Page, PartyRecord, Scope
 from tests.databases import KEY
@@ -28,31 +30,57 @@ class House:
     calls: dict[str, CallRecord]
 
     def scope(self, login: str, reach: str) -> Scope:
-        user = self.people[login]
-        return Scope(user.tenant_id, user.id, reach)
+        return scope_of(self.people[login], reach)
+
+
+def scope_of(user: Account | None, reach: str) -> Scope:
+    """A plus: who may see what is confidential, too."""
+    tenant_id, user_id = (new_id(), new_id()) if user is None else (user.tenant_id, user.id)
+    return Scope(tenant_id, user_id, Reach(reach.removesuffix("+")), confidential=reach.endswith("+"))
 
 
 @unit
 async def manage(supervisor: Account, user: Account) -> None:
     async with changing(COMMAND):
-        await Management.create(tenant_id=supervisor.tenant_id, manager_id=supervisor.id, account_id=user.id)
+        manager, account = [await AccountRow.get(id=one.id) for one in (supervisor, user)]
+        await Management.create(tenant_id=supervisor.tenant_id, manager=manager, account=account, team=None)
 
 
+@unit
+async def hide(user: Account) -> None:
+    async with changing(COMMAND):
+        row = await AccountRow.get(id=user.id)
+        row.confidential = True
+        await row.save()
+
+
+OPEN = {"amy calls", "amy is called", "amy to bob", "bob running", "bob finished", "sue's", "cat ended", "nobody's"}
+# Zoe is confidential and in the group Sales; a call of Amy's was marked as confidential.
+HIDDEN = {"zoe's", "zoe to amy", "zoe to sue", "amy's secret"}
+THEIRS = {"theirs", "their nobody's"}
+REACHES = ("own", "managed", "managed+", "tenant", "tenant+", "platform", "platform+")
+# Who finds what.
 SEEN = {
-    ("amy", "own"): {"amy calls", "amy is called", "amy to bob"},
+    ("amy", "own"): {"amy calls", "amy is called", "amy to bob", "zoe to amy", "amy's secret"},
     ("bob", "own"): {"amy to bob", "bob running", "bob finished"},
     ("cat", "own"): {"cat ended"},
-    # Sue manages the group Sales, in which Amy and Bob are, and has a call of her own.
-    ("sue", "managed"): {"amy calls", "amy is called", "amy to bob", "bob running", "bob finished", "sue's"},
-    ("sue", "own"): {"sue's"},
+    ("zoe", "own"): {"zoe's", "zoe to amy", "zoe to sue"},
+    # Sue manages the group Sales, in which Amy, Bob and Zoe are, and has calls of her own.
+    ("sue", "managed"): (OPEN | {"zoe to sue"}) - {"cat ended", "nobody's"},
+    ("sue", "managed+"): (OPEN | HIDDEN) - {"cat ended", "nobody's"},
+    ("sue", "own"): {"sue's", "zoe to sue"},
     # Max manages nobody.
     ("max", "managed"): set(),
-    ("max", "tenant"): {
-        *("amy calls", "amy is called", "amy to bob", "bob running", "bob finished", "sue's", "cat ended", "nobody's"),
-    },
+    ("max", "managed+"): set(),
+    ("max", "tenant"): OPEN,
+    ("max", "tenant+"): OPEN | HIDDEN,
+    ("zoe", "tenant"): OPEN | {"zoe's", "zoe to amy", "zoe to sue"},
+    ("max", "platform"): OPEN | THEIRS,
+    ("max", "platform+"): OPEN | HIDDEN | THEIRS,
     ("their amy", "own"): {"theirs"},
     ("their sue", "managed"): {"theirs"},
-    ("their sue", "tenant"): {"theirs", "their nobody's"},
+    ("their sue", "tenant"): THEIRS,
+    ("their sue", "tenant+"): THEIRS,
 }
 
 
@@ -64,6 +92,8 @@ async def a_house() -> House:
         people[f"{prefix}cat"] = await a_user("cat", tenant=tenant, group="Support")
         people[f"{prefix}sue"] = await a_user("sue", Role.SUPERVISOR, tenant, manages=["Sales"])
         people[f"{prefix}max"] = await a_user("max", Role.SUPERVISOR, tenant)
+    people["zoe"] = await a_user("zoe", group="Sales")
+    await hide(people["zoe"])
     minute = itertools.count()
 
     def call(caller: str | None, callee: str | None, owner: str = "amy", **changes: object) -> CallRecord:
@@ -82,10 +112,15 @@ async def a_house() -> House:
         "sue's": call("sue", None),
         "cat ended": call("cat", None, ended_at=NOON),
         "nobody's": call(None, None, finished=True),
+        "zoe's": call("zoe", None, finished=True),
+        "zoe to amy": call("zoe", "amy"),
+        "zoe to sue": call("zoe", "sue", ended_at=NOON),
+        "amy's secret": call("amy", None),
         "theirs": call("their amy", None, "their amy"),
         "their nobody's": call(None, None, "their amy", finished=True),
     }
     await clerk.apply("one", Offset(), [], list(found.values()))
+    await set_call_confidential(COMMAND, found["amy's secret"].id, True)
     return House(people, found)
 
 
@@ -112,11 +147,11 @@ async def test_a_scope_of_another_tenants_user_finds_nothing(database_url: str) 
         house = await a_house()
         amy, eve = house.people["amy"], house.people["their sue"]
         for scope in (
-            Scope(eve.tenant_id, amy.id, "own"),
-            Scope(amy.tenant_id, eve.id, "managed"),
-            Scope(new_id(), amy.id, "own"),
-            Scope(new_id(), amy.id, "managed"),
-            Scope(new_id(), amy.id, "tenant"),
+            Scope(eve.tenant_id, amy.id, Reach.OWN),
+            Scope(amy.tenant_id, eve.id, Reach.MANAGED),
+            Scope(new_id(), amy.id, Reach.OWN),
+            Scope(new_id(), amy.id, Reach.MANAGED),
+            Scope(new_id(), amy.id, Reach.TENANT),
         ):
             assert (await calls.list_calls(scope, silent_nodes=())).calls == ()
             assert await calls.count_calls(scope, silent_nodes=()) == 0
@@ -124,7 +159,7 @@ async def test_a_scope_of_another_tenants_user_finds_nothing(database_url: str) 
                 assert await calls.get_call(scope, call.id, silent_nodes=()) is None
 
 
-@pytest.mark.parametrize("reach", ["own", "managed", "tenant"])
+@pytest.mark.parametrize("reach", REACHES)
 async def test_each_call_is_at_one_stage(database_url: str, reach: str) -> None:
     async with open_database(database_url, key=KEY):
         house = await a_house()
@@ -147,7 +182,7 @@ async def test_without_silent_nodes_none_is_unreachable(database_url: str) -> No
         assert (len(unreachable.calls), len(active.calls)) == (0, 2)
 
 
-@pytest.mark.parametrize("reach", ["own", "managed", "tenant"])
+@pytest.mark.parametrize("reach", REACHES)
 async def test_pages_are_complete_and_stable_while_calls_come(database_url: str, reach: str) -> None:
     async with open_database(database_url, key=KEY):
         amy = await a_user("amy", group="Sales")
@@ -156,7 +191,7 @@ async def test_pages_are_complete_and_stable_while_calls_come(database_url: str,
         # Several at the same moment: the id decides.
         given = [a_call(number // 4, caller=PartyRecord("1", user_id=amy.id)) for number in range(50)]
         await clerk.apply("one", Offset(), [], given)
-        scope, cursor, seen = Scope(user.tenant_id, user.id, reach), None, []
+        scope, cursor, seen = scope_of(user, reach), None, []
         for number in itertools.count():
             page = await calls.list_calls(scope, limit=7, cursor=cursor, silent_nodes=())
             seen += [view.record for view in page.calls]
@@ -171,7 +206,7 @@ async def test_pages_are_complete_and_stable_while_calls_come(database_url: str,
 async def test_a_full_last_page_has_no_next(database_url: str) -> None:
     async with open_database(database_url, key=KEY):
         amy = await a_user("amy")
-        scope = Scope(amy.tenant_id, amy.id, "tenant")
+        scope = Scope(amy.tenant_id, amy.id, Reach.TENANT)
         assert await calls.list_calls(scope, silent_nodes=()) == Page(calls=(), next=None)
         await clerk.apply("one", Offset(), [], [a_call(minute) for minute in range(4)])
         first = await calls.list_calls(scope, limit=2, silent_nodes=())
@@ -193,7 +228,7 @@ async def test_a_supervisor_may_manage_single_users(database_url: str) -> None:
         house = await a_house()
         sue, cat = house.people["sue"], house.people["cat"]
         await manage(sue, cat)
-        page = await calls.list_calls(Scope(sue.tenant_id, sue.id, "managed"), silent_nodes=())
+        page = await calls.list_calls(Scope(sue.tenant_id, sue.id, Reach.MANAGED), silent_nodes=())
         assert house.calls["cat ended"].id in {view.record.id for view in page.calls}
 
 
@@ -204,7 +239,7 @@ async def test_a_list_tells_what_it_shows_and_leaves_the_rest(database_url: str)
         first, strangers = a_call(-5, group_id=call.group_id), a_call(-9)
         await clerk.apply("one", Offset(), [], [first, strangers])
         await clerk.finish(call)
-        scope = Scope(call.tenant_id, amy.id, "tenant")
+        scope = Scope(call.tenant_id, amy.id, Reach.TENANT)
         listed = (await calls.list_calls(scope, silent_nodes=())).calls
         opened = await calls.get_call(scope, call.id, silent_nodes=())
         assert opened is not None
@@ -224,15 +259,15 @@ async def plan(query: ScopedCalls) -> list[str]:
     return [row["detail"] for row in await rows(f"EXPLAIN QUERY PLAN {text}", *query.values)]
 
 
-@pytest.mark.parametrize("reach", ["own", "managed", "tenant"])
+@pytest.mark.parametrize("reach", REACHES)
 @pytest.mark.parametrize(
     "stages", [(), *((stage,) for stage in CallStage)], ids=lambda stages: "-".join(stages) or "all"
 )
 async def test_no_list_reads_all_calls(tmp_path: Path, reach: str, stages: tuple[CallStage, ...]) -> None:
     """SQLite says how it will find them; PostgreSQL would read a table as small as a test's from end to end."""
     async with open_database(f"sqlite:///{tmp_path / 'earshot.sqlite'}", migrate=True, key=KEY):
-        query = ScopedCalls(Scope(new_id(), new_id(), reach), frozenset(stages), ["silent"], (NOON, new_id()))
-        steps = [step for step in await plan(query) if re.search(r"\b(call|of_user)\b", step)]
+        query = ScopedCalls(scope_of(None, reach), frozenset(stages), ["silent"], (NOON, new_id()))
+        steps = [step for step in await plan(query) if re.search(r"\b(call|of_one)\b", step)]
     assert steps
-    assert [step for step in steps if not re.match(r"SEARCH (call|of_user) USING (COVERING )?INDEX", step)] == []
+    assert [step for step in steps if not re.match(r"SEARCH (call|of_one) USING (COVERING )?INDEX", step)] == []
     assert any("(started_at,id)<(?,?)" in step for step in steps)
