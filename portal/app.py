@@ -9,7 +9,7 @@ from jinja2 import Template
 from quart import Blueprint, redirect
 from quart_trio import QuartTrio
 
-from portal import errors, gate, headers, health, language, layout, sessions, signin
+from portal import errors, gate, headers, health, language, layout, oidc, sessions, signin
 from portal.api.calls import blueprint as api
 from portal.audio import blueprint as audio
 from portal.config import EXTENSION, Portal, PortalConfig
@@ -19,7 +19,10 @@ from portal.listening import blueprint as listening
 from portal.memory import Memory
 from portal.pages.administration import blueprint as administration
 from portal.pages.call import blueprint as calls
+from portal.pages.languages import blueprint as customization
+from portal.pages.mail import blueprint as mail
 from portal.pages.own_language import blueprint as own
+from portal.pages.providers import blueprint as providers
 from portal.passwords import Passwords
 from portal.static import StaticFiles
 
@@ -36,6 +39,10 @@ BLUEPRINTS: Final[tuple[Blueprint, ...]] = (
     listening,
     administration,
     own,
+    customization,
+    mail,
+    oidc.blueprint,
+    providers,
 )
 
 

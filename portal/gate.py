@@ -60,6 +60,17 @@ TABLE: Final[Mapping[str, Permission | Open]] = {
     # Refused to whom nothing of it is open.
     "administration.index": Open.SIGNED_IN,
     "own.language": Open.SIGNED_IN,
+    "customization.language": Permission.MANAGE_SETTINGS,
+    "mail.index": Permission.MANAGE_PLATFORM,
+    "mail.test": Permission.MANAGE_PLATFORM,
+    "mail.retry": Permission.MANAGE_PLATFORM,
+    "oidc.start": Open.PUBLIC,
+    "oidc.callback": Open.PUBLIC,
+    "providers.index": Permission.MANAGE_SETTINGS,
+    "providers.new": Permission.MANAGE_SETTINGS,
+    "providers.edit": Permission.MANAGE_SETTINGS,
+    "providers.test": Permission.MANAGE_SETTINGS,
+    "providers.delete": Permission.MANAGE_SETTINGS,
 }
 
 SIGN_IN: Final = "/sign-in"

@@ -5,21 +5,27 @@ Not here: what stands on the pages, and which entries the menus have (`menus.py`
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
 from markupsafe import Markup
-from quart import Quart, url_for
+from quart import Quart, g, request, url_for
 from quart_babel import gettext
 
-from portal import gate, menus, sessions
+from portal import doorway, gate, menus, sessions
 from portal.accent import DEFAULT, Accent, accent
 from portal.config import VERSION
+from portal.errors import by_script
+from schema.database import DatabaseError
+from schema.profiles import Named
 from schema.roles import Permission, Role
-from schema.values import Account
+from schema.values import DEFAULT_TENANT, Account
 
 PRODUCT: Final = "Earshot"
 LOGO: Final = "earshot.svg"
+# The tenant of a system that was never divided into tenants, and so never named.
+UNNAMED: Final = Named(DEFAULT_TENANT, "Default")
 
 ROLE_NAMES: Final[dict[Role, Callable[[], str]]] = {
     Role.OPERATOR: lambda: gettext("Platform operator"),
@@ -57,7 +63,16 @@ def register(app: Quart, static_url: Callable[[str], str]) -> None:
         return Markup('<svg class="icon {}" aria-hidden="true"><use href="{}#{}"/></svg>').format(classes, sprite, name)
 
     def brand() -> Brand:
-        return Brand(PRODUCT, static_url(LOGO), accent(DEFAULT))
+        """How the portal presents itself to the one who asks: as his tenant, or as that of the host name."""
+        account, door = gate.visitor(), doorway.at_hand()
+        if account is not None:
+            tenant, colour, has_logo = Named(account.tenant_id, account.tenant), account.colour, account.has_logo
+        elif door is not None and door.tenant is not None:
+            tenant, colour, has_logo = door.tenant, door.colour, door.has_logo
+        else:
+            return Brand(PRODUCT, static_url(LOGO), accent(DEFAULT))
+        logo = url_for("tenants.logo", tenant=tenant.id) if has_logo else static_url(LOGO)
+        return Brand(tenant.name if tenant != UNNAMED else PRODUCT, logo, accent(colour))
 
     app.jinja_env.globals.update(
         icon=icon,
@@ -73,6 +88,7 @@ def register(app: Quart, static_url: Callable[[str], str]) -> None:
         Permission=Permission,
     )
     app.context_processor(_of_this_request)
+    app.before_request(_recognise)
 
 
 def role_name(account: Account) -> str:
@@ -90,6 +106,13 @@ def _links(entries: tuple[menus.Entry, ...]) -> list[Link]:
     return [
         Link(url_for(entry.endpoint), entry.icon, entry.text(), menus.is_here(entry)) for entry in menus.shown(entries)
     ]
+
+
+async def _recognise() -> None:
+    """An address that is not there needs nobody's permission; who asks for it still sees his own page around that."""
+    if request.endpoint is None and not by_script():
+        with suppress(DatabaseError):
+            g.account = await sessions.current()
 
 
 def _of_this_request() -> dict[str, Any]:

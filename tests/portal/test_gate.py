@@ -53,6 +53,7 @@ EXPECTED: dict[str, set[Role] | None] = {
     "api.change_recording": {ADMINISTRATOR},
     "administration.index": EVERYBODY,
     "own.language": EVERYBODY,
+    "customization.language": {ADMINISTRATOR},
 }
 
 
