@@ -21,7 +21,8 @@ from portal.pages.administration import blueprint as administration
 from portal.pages.call import blueprint as calls
 from portal.pages.languages import blueprint as customization
 from portal.pages.mail import blueprint as mail
-from portal.pages.own_language import blueprint as own
+from portal.pages.own_security import blueprint as own
+from portal.pages.password import blueprint as password
 from portal.pages.providers import blueprint as providers
 from portal.passwords import Passwords
 from portal.static import StaticFiles
@@ -33,6 +34,7 @@ BODY_WITHIN_S: Final = 10
 # Each of them has its endpoints in the gate's table.
 BLUEPRINTS: Final[tuple[Blueprint, ...]] = (
     signin.blueprint,
+    password,
     calls,
     audio,
     api,

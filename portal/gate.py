@@ -4,6 +4,9 @@ Below /api a bearer token counts before the cookie. A request that changes somet
 when it comes with a cookie, a websocket with a cookie needs our own origin. An endpoint without a line in TABLE keeps
 the portal from starting.
 
+Who must change his password may do that, and nothing else before. An operator may look at one tenant alone: his scope is
+that tenant's then.
+
 What one may not see is "not found" and comes from the queries, which take the `Scope` given here; what one's role
 does not permit is "not permitted" and comes from here.
 
@@ -16,8 +19,9 @@ from enum import Enum
 from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import quote
+from uuid import UUID
 
-from quart import Quart, Response, g, redirect, request, websocket
+from quart import Quart, Response, g, redirect, request, session, websocket
 from quart_babel import gettext
 
 from portal import sessions
@@ -26,7 +30,7 @@ from portal.errors import API, Problem, answer, by_script, forbidden
 from portal.proxy import at_hand, client_address, origins
 from schema import access
 from schema.entries import Application, By
-from schema.roles import Permission
+from schema.roles import Grant, Permission, Reach
 from schema.values import Account, Scope
 
 
@@ -37,13 +41,20 @@ class Open(Enum):
     SIGNED_IN = "everybody who is signed in"
 
 
-TABLE: Final[Mapping[str, Permission | Open]] = {
+# What an endpoint needs; of several permissions, all.
+Need = Permission | frozenset[Permission] | Open
+
+TABLE: Final[Mapping[str, Need]] = {
     "static": Open.PUBLIC,
     "health": Open.PUBLIC,
     "home": Open.SIGNED_IN,
     "signin.form": Open.PUBLIC,
     "signin.enter": Open.PUBLIC,
+    "signin.tenant": Open.PUBLIC,
+    "signin.code": Open.PUBLIC,
     "signin.leave": Open.SIGNED_IN,
+    "password.forgot": Open.PUBLIC,
+    "password.set": Open.PUBLIC,
     "calls.index": Permission.VIEW_CALLS,
     "calls.show": Permission.VIEW_CALLS,
     "listening.listen": Permission.LIVE_MONITOR,
@@ -60,6 +71,16 @@ TABLE: Final[Mapping[str, Permission | Open]] = {
     # Refused to whom nothing of it is open.
     "administration.index": Open.SIGNED_IN,
     "own.language": Open.SIGNED_IN,
+    "own.password": Open.SIGNED_IN,
+    "own.security": Open.SIGNED_IN,
+    "own.end_session": Open.SIGNED_IN,
+    "own.end_other_sessions": Open.SIGNED_IN,
+    "own.totp_begin": Open.SIGNED_IN,
+    "own.totp_confirm": Open.SIGNED_IN,
+    "own.totp_end": Open.SIGNED_IN,
+    "own.recovery_codes": Open.SIGNED_IN,
+    "own.add_token": Open.SIGNED_IN,
+    "own.revoke_token": Open.SIGNED_IN,
     "customization.language": Permission.MANAGE_SETTINGS,
     "mail.index": Permission.MANAGE_PLATFORM,
     "mail.test": Permission.MANAGE_PLATFORM,
@@ -72,6 +93,15 @@ TABLE: Final[Mapping[str, Permission | Open]] = {
     "providers.test": Permission.MANAGE_SETTINGS,
     "providers.delete": Permission.MANAGE_SETTINGS,
 }
+
+# What is open to who must change his password first.
+BEFORE_PASSWORD: Final = frozenset({"own.password", "own.change_password", "own.language", "signin.leave"})
+MUST_CHANGE: Final = "urn:earshot:problem:change-password"
+CHANGE_PASSWORD: Final = "/change-password"  # noqa: S105 (a path)
+# These mean something only to who has the whole platform in reach, whatever else a role gives.
+PLATFORMS_OWN: Final = frozenset({Permission.MANAGE_PLATFORM})
+# In the session of an operator: the one tenant that he looks at.
+TENANT: Final = "tenant"
 
 SIGN_IN: Final = "/sign-in"
 BEARER: Final = "bearer "
@@ -103,73 +133,14 @@ def visitor() -> Account | None:
 
 
 def scope() -> Scope:
-    """What the one who asks may see; no query for calls can be made without it."""
-    asking = account()
+    """What the one who asks may see; no query for a tenant's data can be made without it."""
+    asking, tenant_id = account(), looked_at()
     return Scope(
-        asking.tenant_id,
+        tenant_id or asking.tenant_id,
         asking.id,
-        asking.grant.reach,
+        asking.grant.reach if tenant_id is None else Reach.TENANT,
         confidential=Permission.VIEW_CONFIDENTIAL in asking.grant.permissions,
     )
-
-
-def may(permission: Permission) -> bool:
-    """Whether the one who asks has this permission, for the calls in his scope."""
-    asking = visitor()
-    return asking is not None and permission in asking.grant.permissions
-
-
-def by_token() -> bool:
-    """Whether the current request or websocket came with an API token, which then counts and no cookie does."""
-    return _token() is not None
-
-
-async def still_admitted() -> bool:
-    """Whether who opened the current websocket may still have it: sessions end, tokens are withdrawn."""
-    now = await _identify()
-    return now is not None and now.id == account().id and now.grant == account().grant
-
-
-async def _admit_request() -> Any:
-    """Lets the request through (None), or answers it."""
-    need = _need()
-    if need is None or need is Open.PUBLIC:
-        return None
-    asking = await _identify()
-    if asking is None:
-        return await _sign_in_first()
-    g.account = asking
-    if not by_token():
-        if request.method in sessions.UNSAFE and not await sessions.csrf_token_matches():
-            return await answer(
-                Problem(
-                    403,
-                    gettext("Not accepted"),
-                    gettext("This page is no longer valid. Load it again, and repeat what you did."),
-                    kind="urn:earshot:problem:csrf",
-                )
-            )
-        sessions.renew()
-    if isinstance(need, Permission) and not may(need):
-        return await answer(forbidden())
-    return None
-
-
-async def _admit_websocket() -> Any:
-    need = _need()
-    if need is None or need is Open.PUBLIC:
-        return None
-    if not by_token() and websocket.headers.get("Origin") not in origins():
-        if websocket.path.startswith(API):
-            return await _close(CLOSED_SIGN_IN, "Send an API token that is still valid.")
-        return await _close(CLOSED_NOT_PERMITTED, "This page belongs to another site.")
-    asking = await _identify()
-    if asking is None:
-        return await _close(CLOSED_SIGN_IN, "Sign in first.")
-    g.account = asking
-    if isinstance(need, Permission) and not may(need):
-        return await _close(CLOSED_NOT_PERMITTED, "Your role does not permit this.")
-    return None
 
 
 def by() -> By:
@@ -186,6 +157,88 @@ def by() -> By:
     )
 
 
+def may(permission: Permission) -> bool:
+    """Whether the one who asks has this permission, within his scope."""
+    asking = visitor()
+    return asking is not None and _gives(asking.grant, permission)
+
+
+def may_call(endpoint: str) -> bool:
+    """Whether the one who asks may call this endpoint."""
+    need = TABLE[endpoint]
+    if isinstance(need, Open):
+        return need is Open.PUBLIC or visitor() is not None
+    return all(map(may, need if isinstance(need, frozenset) else {need}))
+
+
+def look_at(tenant_id: UUID | None) -> None:
+    """From now on, an operator sees this tenant as its administrators do; None: all tenants."""
+    if tenant_id is None:
+        session.pop(TENANT, None)
+    else:
+        session[TENANT] = tenant_id.hex
+
+
+def looked_at() -> UUID | None:
+    """The one tenant that the one who asks looks at, of all that he has in reach; None where he looks at his reach."""
+    chosen = session.get(TENANT) if account().grant.reach is Reach.PLATFORM and not by_token() else None
+    return None if chosen is None else UUID(chosen)
+
+
+def by_token() -> bool:
+    """Whether the current request or websocket came with an API token, which then counts and no cookie does."""
+    return _token() is not None
+
+
+async def still_admitted() -> bool:
+    """Whether who opened the current websocket may still have it: sessions end, tokens are withdrawn."""
+    now, then = await _identify(), account()
+    return now is not None and not _must_change(now) and (now.id, now.grant) == (then.id, then.grant)
+
+
+async def _admit_request() -> Any:
+    """Lets the request through (None), or answers it."""
+    endpoint = at_hand().endpoint
+    # What has no endpoint is answered as not found.
+    if endpoint is None or TABLE[endpoint] is Open.PUBLIC:
+        return None
+    asking = await _identify()
+    if asking is None:
+        return await _sign_in_first()
+    g.account = asking
+    if not by_token():
+        if request.method in sessions.UNSAFE and not await sessions.csrf_token_matches():
+            return await answer(
+                Problem(
+                    403,
+                    gettext("Not accepted"),
+                    gettext("This page is no longer valid. Load it again, and repeat what you did."),
+                    kind="urn:earshot:problem:csrf",
+                )
+            )
+        sessions.renew()
+    if _must_change(asking) and endpoint not in BEFORE_PASSWORD:
+        return await _change_password_first()
+    return None if may_call(endpoint) else await answer(forbidden())
+
+
+async def _admit_websocket() -> Any:
+    endpoint = at_hand().endpoint
+    if endpoint is None or TABLE[endpoint] is Open.PUBLIC:
+        return None
+    if not by_token() and websocket.headers.get("Origin") not in origins():
+        if websocket.path.startswith(API):
+            return await _close(CLOSED_SIGN_IN, "Send an API token that is still valid.")
+        return await _close(CLOSED_NOT_PERMITTED, "This page belongs to another site.")
+    asking = await _identify()
+    if asking is None:
+        return await _close(CLOSED_SIGN_IN, "Sign in first.")
+    g.account = asking
+    if _must_change(asking):
+        return await _close(CLOSED_NOT_PERMITTED, "Change your password first.")
+    return None if may_call(endpoint) else await _close(CLOSED_NOT_PERMITTED, "Your role does not permit this.")
+
+
 async def _close(code: int, reason: str) -> Response:
     """Browsers tell their pages the close code of a websocket, and nothing of one that was not opened."""
     await websocket.accept()
@@ -193,10 +246,13 @@ async def _close(code: int, reason: str) -> Response:
     return Response("")
 
 
-def _need() -> Permission | Open | None:
-    """What the endpoint at hand needs; None where there is no such endpoint, which is answered as not found."""
-    endpoint = at_hand().endpoint
-    return None if endpoint is None else TABLE[endpoint]
+def _gives(grant: Grant, permission: Permission) -> bool:
+    return permission in grant.permissions and (permission not in PLATFORMS_OWN or grant.reach is Reach.PLATFORM)
+
+
+def _must_change(asking: Account) -> bool:
+    """Who signs in elsewhere has no password here that he could change."""
+    return asking.must_change_password and asking.authentication == "password"
 
 
 def _token() -> str | None:
@@ -222,3 +278,10 @@ async def _sign_in_first() -> Any:
         return redirect(there, HTTPStatus.SEE_OTHER)
     told = gettext("Sign in, or send an API token that is still valid.")
     return await answer(Problem(401, gettext("Not signed in"), told, headers={"WWW-Authenticate": "Bearer"}))
+
+
+async def _change_password_first() -> Any:
+    if not by_script():
+        return redirect(CHANGE_PASSWORD, HTTPStatus.SEE_OTHER)
+    told = gettext("Sign in with a browser and change your password. Until then nothing else is open to you.")
+    return await answer(Problem(403, gettext("Change your password first"), told, kind=MUST_CHANGE))

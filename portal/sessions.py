@@ -12,6 +12,7 @@ import hashlib
 import hmac
 import secrets
 import time
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -30,6 +31,7 @@ LONGEST_S: Final = 12 * 3600
 # The cookie is renewed this often while it is used.
 RENEW_S: Final = 60
 NUMBER_BYTES: Final = 32
+HANDLE_BYTES: Final = 16
 MOST_USER_AGENT: Final = 200
 
 NUMBER: Final = "number"
@@ -103,6 +105,22 @@ async def current() -> Account | None:
             session.pop(NUMBER)
         return None
     return found[0]
+
+
+def key() -> bytes:
+    """The hash by which the database knows the session at hand."""
+    return _hash(session[NUMBER])
+
+
+def forget(ended: Iterable[bytes]) -> None:
+    """These sessions, by their hashes, have ended; here they do so also while the database is away."""
+    for one in ended:
+        portal().memory.sessions.end(one)
+
+
+def handle(kept: bytes) -> str:
+    """By what a page names a session or a token of which `kept` is the hash. It tells nobody the hash."""
+    return hmac.digest(portal().config.session_key, b"handle:" + kept, "sha256")[:HANDLE_BYTES].hex()
 
 
 def renew() -> None:

@@ -28,6 +28,7 @@ from tests.portal.visitor import Visitor, add_account
 
 SOME_CALL = "01890a5d-ac96-774b-bcce-b302099a8057"
 ADMINISTRATOR, SUPERVISOR, USER = Role.ADMINISTRATOR, Role.SUPERVISOR, Role.USER
+OPERATOR = Role.OPERATOR
 EVERYBODY = {ADMINISTRATOR, SUPERVISOR, USER}
 
 # Which roles get past the gate; None: who has not signed in does as well.
@@ -37,7 +38,11 @@ EXPECTED: dict[str, set[Role] | None] = {
     "home": EVERYBODY,
     "signin.form": None,
     "signin.enter": None,
+    "signin.tenant": None,
+    "signin.code": None,
     "signin.leave": EVERYBODY,
+    "password.forgot": None,
+    "password.set": None,
     "calls.index": EVERYBODY,
     "calls.show": EVERYBODY,
     "audio.play": EVERYBODY,
@@ -53,7 +58,27 @@ EXPECTED: dict[str, set[Role] | None] = {
     "api.change_recording": {ADMINISTRATOR},
     "administration.index": EVERYBODY,
     "own.language": EVERYBODY,
+    "own.password": EVERYBODY,
+    "own.security": EVERYBODY,
+    "own.end_session": EVERYBODY,
+    "own.end_other_sessions": EVERYBODY,
+    "own.totp_begin": EVERYBODY,
+    "own.totp_confirm": EVERYBODY,
+    "own.totp_end": EVERYBODY,
+    "own.recovery_codes": EVERYBODY,
+    "own.add_token": EVERYBODY,
+    "own.revoke_token": EVERYBODY,
     "customization.language": {ADMINISTRATOR},
+    "mail.index": {OPERATOR},
+    "mail.test": {OPERATOR},
+    "mail.retry": {OPERATOR},
+    "oidc.start": None,
+    "oidc.callback": None,
+    "providers.index": {ADMINISTRATOR, OPERATOR},
+    "providers.new": {ADMINISTRATOR, OPERATOR},
+    "providers.edit": {ADMINISTRATOR, OPERATOR},
+    "providers.test": {ADMINISTRATOR, OPERATOR},
+    "providers.delete": {ADMINISTRATOR, OPERATOR},
 }
 
 

@@ -2,7 +2,19 @@
 
 import pytest
 
-from portal.limits import ADDRESS, ANYWHERE, FORGET_AFTER_S, LOGIN, MOST_KEYS, Attempts
+from portal.limits import (
+    ADDRESS,
+    ANYWHERE,
+    CODE,
+    FORGET_AFTER_S,
+    GET_MAIL,
+    LOGIN,
+    MAIL,
+    MOST_KEYS,
+    OWN_PASSWORD,
+    SECOND_FACTOR,
+    Attempts,
+)
 
 HOME = "192.0.2.1"
 
@@ -87,6 +99,35 @@ def test_success_frees_the_login_but_no_more_of_the_address_than_its_own_attempt
     attempts.succeeded("anna", HOME)
     assert attempts.begin("Anna", HOME, 0.0) == 0
     assert attempts.begin("anna", HOME, 0.0) == ADDRESS.first_s
+
+
+def test_pauses_between_codes_grow_for_the_account_wherever_they_are_typed() -> None:
+    attempts = Attempts()
+    waits = [attempts.begin("anna's id", f"192.0.2.{n}", 0.0, SECOND_FACTOR) for n in range(CODE.free + 1)]
+    assert waits == [0.0] * CODE.free + [CODE.first_s]
+    # Whoever knows the password gets no fresh start when the owner comes in with the right code.
+    attempts.succeeded("anna's id", HOME, SECOND_FACTOR)
+    assert attempts.begin("anna's id", HOME, 0.0, SECOND_FACTOR) == 0
+    assert attempts.begin("anna's id", "192.0.2.99", 0.0, SECOND_FACTOR) > 0
+    # A day of guesses from a thousand addresses.
+    let_in = sum(attempts.begin("berta's id", f"10.0.0.{n % 250}", n, SECOND_FACTOR) == 0 for n in range(86_400))
+    assert let_in <= 120
+
+
+def test_nobody_is_sent_many_mails_by_those_who_ask_from_many_addresses() -> None:
+    attempts = Attempts()
+    sent = [attempts.begin("anna's id", f"10.0.{n // 250}.{n % 250}", n, GET_MAIL) == 0 for n in range(3600)]
+    assert sent[: MAIL.free] == [True] * MAIL.free
+    assert sum(sent) <= MAIL.free + 3
+
+
+def test_each_kind_of_attempt_is_counted_apart() -> None:
+    attempts = Attempts()
+    for _ in range(LOGIN.free):
+        attempts.begin("anna", HOME, 0.0, OWN_PASSWORD)
+    assert attempts.begin("anna", HOME, 0.0, OWN_PASSWORD) > 0
+    assert attempts.begin("anna", HOME, 0.0) == 0
+    assert attempts.begin("anna", HOME, 0.0, SECOND_FACTOR) == 0
 
 
 def test_letter_case_makes_no_other_account() -> None:

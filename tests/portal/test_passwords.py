@@ -3,9 +3,12 @@
 import pytest
 import trio
 import trio.testing
+from quart_trio import QuartTrio
+from zxcvbn.frequency_lists import FREQUENCY_LISTS
 
 from portal import passwords
 from portal.passwords import Busy, PasswordRefused, Passwords
+from schema.profiles import PasswordPolicy
 
 
 @pytest.mark.parametrize(
@@ -14,12 +17,48 @@ from portal.passwords import Busy, PasswordRefused, Passwords
         ("", "is empty"),
         ("elevenchars", "has 11 characters; 12 or more are needed"),
         ("x" * 1025, "is longer than 1024"),
+        ("\ud800 is half a character", "is no text in UTF-8"),
+        ("aaaaaaaaaaaaaa", "one character again and again"),
+        (" \t" * 8, "nothing but blanks"),
+        ("qwerty123456", "is among those that are tried first"),
+        ("QwErTy123456", "is among those that are tried first"),
+        ("!!Password2026", "is among those that are tried first"),
         ("my-name-is-ANNA-b", "holds the login"),
     ],
 )
 def test_a_password_that_may_not_be_used_is_refused_with_a_sentence(password: str, sentence: str) -> None:
     with pytest.raises(PasswordRefused, match=sentence):
         passwords.check(password, "Anna")
+
+
+def test_the_ten_thousand_most_common_are_those_of_the_list() -> None:
+    ranked = FREQUENCY_LISTS["passwords"]
+    loose = PasswordPolicy(characters=1)
+    for password, refused in ((ranked[0], True), (ranked[9_999], True), (ranked[10_000], False)):
+        if refused:
+            with pytest.raises(PasswordRefused, match="tried first"):
+                passwords.check(password, "anna", loose)
+        else:
+            passwords.check(password, "anna", loose)
+
+
+def test_the_platform_decides_what_is_asked_for() -> None:
+    with pytest.raises(PasswordRefused, match="16 or more"):
+        passwords.check("fifteen letters", "anna", PasswordPolicy(characters=16))
+    passwords.check("qwerty123456", "anna", PasswordPolicy(not_common=False))
+    passwords.check("my-name-is-anna", "anna", PasswordPolicy(not_login=False))
+
+
+def test_a_login_of_two_characters_is_in_too_many_passwords() -> None:
+    passwords.check("an honest mistake", "an")
+
+
+async def test_each_refusal_has_a_sentence_for_readers(app: QuartTrio) -> None:
+    values = {"num": 3, "fewest": 12, "most": 1024}
+    async with app.test_request_context("/"):
+        told = {code: passwords.in_words(PasswordRefused(code, **values)) for code in passwords.SENTENCES}
+    assert len(set(told.values())) == len(told)
+    assert told["short"] == "This has 3 characters; 12 or more are needed."
 
 
 @pytest.mark.parametrize("password", ["twelve chars", "ünïcödé-ïs-fïne", "xy" * 512])
