@@ -40,14 +40,17 @@ class Sealer:
 
     async def run(self) -> None:
         """Seal until cancelled. Errors: OSError, where the file cannot be written."""
-        known = await trio.to_thread.run_sync(anchors.last, self._path, self._key.public_key())
         while True:
-            known = await self._anchor(known)
-            known = await self._seal(known)
+            await self.seal()
             await trio.sleep(SEAL_EVERY_S)
 
-    async def _seal(self, known: Head | None) -> Head | None:
-        """Seals what waits. Returns the last end that the file has."""
+    async def seal(self) -> None:
+        """Seals what waits, and returns once the file has all ends. Errors: OSError, where it cannot be written."""
+        known = await trio.to_thread.run_sync(anchors.last, self._path, self._key.public_key())
+        await self._seal(await self._anchor(known))
+
+    async def _seal(self, known: Head | None) -> None:
+        """Seals what waits. `known`: the last end that the file has."""
         after = None
         while True:
             outcome = await self._access.ask(partial(chain.seal, self._key, known, after))
@@ -61,7 +64,7 @@ class Sealer:
                 known = await self._anchor(known)
             after = outcome.after
             if after is None:
-                return known
+                return
 
     async def _anchor(self, known: Head | None) -> Head | None:
         """Writes the ends that the file does not have. Returns the last one that it has."""

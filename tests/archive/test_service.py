@@ -16,7 +16,7 @@ from actors.spool import Spool
 from archive.finish import Step
 from archive.manifest import read_manifest
 from archive.service import FIRST_RETRY_S, LAST_RETRY_S, retry_after_s
-from engine.keys import archive_private_key, audit_signing_key
+from engine.keys import archive_private_key
 from tests.archive.calls import CALL_ID, two_tones
 
 NAME = str(CALL_ID)
@@ -32,7 +32,7 @@ import os, signal, sys, time
 from pathlib import Path
 import structlog
 from archive.service import ArchiveConfig, run
-from engine.keys import archive_private_key
+from engine.keys import archive_private_key, audit_signing_key
 
 structlog.configure(processors=[structlog.processors.format_exc_info, structlog.processors.JSONRenderer()])
 folder, step, what = sys.argv[1:4]
