@@ -12,6 +12,7 @@ from quart_trio import QuartTrio
 from portal import errors, gate, headers, health, language, layout, oidc, sessions, signin
 from portal.api.calls import blueprint as api
 from portal.audio import blueprint as audio
+from portal.bodies import Request
 from portal.config import EXTENSION, Portal, PortalConfig
 from portal.gateways import Gateways
 from portal.limits import Attempts
@@ -26,10 +27,6 @@ from portal.pages.password import blueprint as password
 from portal.pages.providers import blueprint as providers
 from portal.passwords import Passwords
 from portal.static import StaticFiles
-
-# Every form, and every document that the API takes, is shorter.
-MOST_BODY_BYTES: Final = 64 * 1024
-BODY_WITHIN_S: Final = 10
 
 # Each of them has its endpoints in the gate's table.
 BLUEPRINTS: Final[tuple[Blueprint, ...]] = (
@@ -49,6 +46,8 @@ BLUEPRINTS: Final[tuple[Blueprint, ...]] = (
 
 
 class _App(QuartTrio):
+    request_class = Request
+
     def log_exception(self, exception_info: Any) -> None:
         """Quart's own line about a failure: `errors.py` has written it, with its number."""
 
@@ -69,8 +68,6 @@ def create_app(config: PortalConfig, gateways: Gateways) -> QuartTrio:
     app = _App("portal", static_folder=None)
     app.extensions[EXTENSION] = Portal(config, gateways, Passwords(), Attempts(), Memory())
     app.config.update(
-        MAX_CONTENT_LENGTH=MOST_BODY_BYTES,
-        BODY_TIMEOUT=BODY_WITHIN_S,
         # A long recording may go to a slow line; who reads nothing at all is cut off by `server.py`.
         RESPONSE_TIMEOUT=None,
         # A recording that is being converted does not keep the portal from stopping.

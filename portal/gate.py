@@ -4,8 +4,8 @@ Below /api a bearer token counts before the cookie. A request that changes somet
 when it comes with a cookie, a websocket with a cookie needs our own origin. An endpoint without a line in TABLE keeps
 the portal from starting.
 
-Who must change his password may do that, and nothing else before. An operator may look at one tenant alone: his scope is
-that tenant's then.
+Who must change his password may do that, and nothing else before. An operator may look at one tenant alone; his scope
+is that tenant's then.
 
 What one may not see is "not found" and comes from the queries, which take the `Scope` given here; what one's role
 does not permit is "not permitted" and comes from here.
@@ -206,6 +206,10 @@ async def _admit_request() -> Any:
     if asking is None:
         return await _sign_in_first()
     g.account = asking
+    if _must_change(asking) and endpoint not in BEFORE_PASSWORD:
+        return await _change_password_first()
+    if not may_call(endpoint):
+        return await answer(forbidden())
     if not by_token():
         if request.method in sessions.UNSAFE and not await sessions.csrf_token_matches():
             return await answer(
@@ -217,9 +221,7 @@ async def _admit_request() -> Any:
                 )
             )
         sessions.renew()
-    if _must_change(asking) and endpoint not in BEFORE_PASSWORD:
-        return await _change_password_first()
-    return None if may_call(endpoint) else await answer(forbidden())
+    return None
 
 
 async def _admit_websocket() -> Any:

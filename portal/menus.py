@@ -14,7 +14,6 @@ from quart import current_app, request
 from quart_babel import gettext
 
 from portal import gate
-from schema.roles import Permission
 
 Words = Callable[[], str]
 
@@ -161,19 +160,13 @@ def administration() -> list[tuple[Section, list[Entry]]]:
     return [(section, entries) for section, entries in sections if entries]
 
 
-def may_call(endpoint: str) -> bool:
-    """Whether the one who asks may call this endpoint, as the gate's table says."""
-    need = gate.TABLE[endpoint]
-    return gate.may(need) if isinstance(need, Permission) else True
-
-
 def is_here(entry: Entry) -> bool:
     """Whether the page at hand belongs to this entry."""
     return request.blueprint in {endpoint.partition(".")[0] for endpoint in _endpoints(entry)}
 
 
 def _shows(entry: Entry) -> bool:
-    if entry.endpoint not in current_app.view_functions or not may_call(entry.endpoint):
+    if entry.endpoint not in current_app.view_functions or not gate.may_call(entry.endpoint):
         return False
     return not entry.sections or any(shown(section.entries) for section in entry.sections)
 
