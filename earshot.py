@@ -225,9 +225,9 @@ def token(context: typer.Context) -> None:
 @app.command(context_settings=WORDS_OF_THE_HOUSE)
 def audit(context: typer.Context) -> None:
     """The audit trail: whether anybody touched it."""
+    from actors.keyfile import read_master_key
     from archive.audit_command import Trail
     from archive.audit_command import audit as command
-    from actors.keyfile import read_master_key
     from engine.keys import KeyRefused, audit_signing_key, database_key
 
     def trail() -> Trail:
@@ -235,10 +235,8 @@ def audit(context: typer.Context) -> None:
         try:
             given = settings.master_key
             key = given.get_secret_value() if given is not None else read_master_key(settings.master_key_file)
-        except OSError as error:
-            _fail(f"{settings.master_key_file} cannot be read: {error.strerror}. Without its key nothing is proved.")
         except KeyRefused as error:
-            _fail(str(error))
+            _fail(str(error), CANNOT_START)
         url = settings.database_url.get_secret_value()
         return Trail(url, database_key(key), audit_signing_key(key).public_key(), settings.data_dir)
 
