@@ -88,7 +88,10 @@ OF_DATA: Final[Mapping[str, Callable[[Mapping[str, Any]], str]]] = {
     "security_unknown": lambda v: gettext("There is no way to secure mail called %(security)s.", **v),
     "column_unknown": lambda v: gettext("There is no column %(column)s.", **v),
     "column_needed": lambda v: gettext("The column %(column)s is missing: it says what each line is about.", **v),
-    "twice_in_file": lambda v: gettext("%(name)s is in line %(line)s of this file already.", **v),
+    "twice_in_file": lambda v: gettext("%(name)s is in this file more than once.", **v),
+    "changed_meanwhile": lambda v: gettext(
+        "Somebody else changed this meanwhile, so nothing was written. Look at it again."
+    ),
     "value_unclear": lambda v: gettext("%(value)s is neither yes nor no.", **v),
 }
 

@@ -101,7 +101,7 @@ async def ground(
         roles={as_id(row["id"]): kept_role(row) for row in await _roles(tenant_id)},
         logins=await _by_login(tenant_id, {login.casefold() for login in logins}),
         lines=await _by_line(tenant_id, set(lines)),
-        people=await _people(scope, tenant_id, set(people)),
+        people=await people_of(scope, tenant_id, set(people)),
     )
 
 
@@ -145,7 +145,8 @@ async def _by_line(tenant_id: UUID, lines: set[str]) -> dict[str, UUID]:
     return {row["line"]: as_id(row["account_id"]) for row in found if as_id(row["tenant_id"]) == tenant_id}
 
 
-async def _people(scope: Scope, tenant_id: UUID, ids: set[UUID]) -> dict[UUID, str]:
+async def people_of(scope: Scope, tenant_id: UUID, ids: set[UUID]) -> dict[UUID, str]:
+    """Those of these users of a tenant whom the scope reaches, by name."""
     found: dict[UUID, str] = {}
     asked = sorted(ids)
     for start in range(0, len(asked), 5_000):

@@ -66,7 +66,7 @@ async def create_group(by: By, fields: GroupFields, tenant_id: UUID | None = Non
     owner = await own_tenant(by, tenant_id)
     async with changing(by):
         await exclusively()
-        _only_of_all(by)
+        only_of_all(by)
         columns = await _columns(await tenant_named(owner), fields, None)
         row = await Team.create(tenant_id=owner, **columns)
         return await _reread(by, row.pk)
@@ -132,27 +132,34 @@ async def _set_disabled(by: By, group_id: UUID, at: datetime | None) -> Group:
 async def _kept(by: By, group_id: UUID) -> tuple[Group, Team]:
     """The group as it is, to be changed."""
     old = await _reread(by, group_id)
-    _only_of_all(by)
+    only_of_all(by)
     return old, await Team.select_for_update().get(id=group_id)
 
 
-def _only_of_all(by: By) -> None:
+def only_of_all(by: By) -> None:
+    """Errors: Refusal (beyond_you), for who does not reach a whole tenant."""
     if by.scope.reach in (Reach.OWN, Reach.MANAGED):
         raise Refusal("beyond_you")
 
 
-async def _columns(tenant: Named, fields: GroupFields, group_id: UUID | None) -> dict[str, Any]:
+def columns_of(fields: GroupFields) -> dict[str, Any]:
+    """A group's columns. Errors: Refusal, where a text cannot be meant."""
     name = checked.text(fields.name, "name")
-    key = checked.folded(name)
-    for row in await rows("SELECT id, name FROM team WHERE tenant_id = $1 AND name_key = $2", tenant.id, key):
-        if as_id(row["id"]) != group_id:
-            raise Refusal("group_taken", "name", group=row["name"], tenant=tenant.name)
     return {
         "name": name,
-        "name_key": key,
+        "name_key": checked.folded(name),
         "language": checked.language(fields.language),
         "time_zone": checked.time_zone(fields.time_zone),
     }
+
+
+async def _columns(tenant: Named, fields: GroupFields, group_id: UUID | None) -> dict[str, Any]:
+    columns = columns_of(fields)
+    query = "SELECT id, name FROM team WHERE tenant_id = $1 AND name_key = $2"
+    for row in await rows(query, tenant.id, columns["name_key"]):
+        if as_id(row["id"]) != group_id:
+            raise Refusal("group_taken", "name", group=row["name"], tenant=tenant.name)
+    return columns
 
 
 async def _reread(by: By, group_id: UUID) -> Group:

@@ -4,6 +4,7 @@
 Not here: a user's phones all at once (`users.py`), calls that were recorded before somebody had them (`claims.py`).
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
@@ -13,14 +14,16 @@ from schema.audited import changing
 from schema.columns import as_id
 from schema.database import lookup, reading, rows, unit
 from schema.entries import By
-from schema.ground import exclusively, own_tenant, tenant_named
+from schema.ground import exclusively, own_tenant, people_of, tenant_named
 from schema.models import Phone as PhoneRow
 from schema.profiles import Listed, Named, Phone, PhoneFields
 from schema.refusals import NotThere, Refusal
 from schema.roster import CALLED, STATUSES, Status, a_phone
 from schema.sight import Sight, cursor_of
+from schema.sql import batches
 from schema.values import Scope
 
+_LINES_AT_A_TIME: Final = 5_000
 _PHONES: Final = (
     f"SELECT phone.*, tenant.name AS tenant_name, {CALLED} AS called FROM phone "
     "JOIN tenant ON tenant.id = phone.tenant_id JOIN account ON account.id = phone.account_id"
@@ -115,21 +118,36 @@ async def _kept(by: By, phone_id: UUID) -> tuple[Phone, PhoneRow]:
     return old, await PhoneRow.select_for_update().get(id=phone_id)
 
 
-async def _columns(by: By, tenant: Named, fields: PhoneFields, phone_id: UUID | None) -> dict[str, Any]:
+def columns_of(fields: PhoneFields) -> dict[str, Any]:
+    """A phone's columns. Errors: Refusal, where a text cannot be meant."""
     line, name = checked.text(fields.line, "line"), checked.text_or_none(fields.name, "name")
-    for row in await rows("SELECT id FROM phone WHERE tenant_id = $1 AND line = $2", tenant.id, line):
-        if as_id(row["id"]) != phone_id:
-            raise Refusal("phone_there", "line", line=line, tenant=tenant.name)
-    sight = Sight(by.scope)
-    query = f"SELECT 1 AS one FROM account WHERE {sight.users()} AND id = {sight.value(fields.user_id)}"
-    if not await rows(f"{query} AND tenant_id = {sight.value(tenant.id)}", *sight.values):
-        raise Refusal("user_unknown", "user_id", login=fields.user_id, tenant=tenant.name)
     return {
         "line": line,
         "name": name,
         "search": checked.searched((line, name)),
         "account_id": fields.user_id,
     }
+
+
+async def phones_by_line(scope: Scope, tenant_id: UUID, lines: Sequence[str]) -> dict[str, Phone]:
+    """Inside a unit: those of these lines of a tenant that the scope reaches."""
+    found: dict[str, Phone] = {}
+    for some in batches(lines, _LINES_AT_A_TIME):
+        sight = Sight(scope)
+        places = ", ".join(sight.value(line) for line in some)
+        where = f"{sight.users()} AND phone.tenant_id = {sight.value(tenant_id)} AND phone.line IN ({places})"
+        found |= {row["line"]: _phone(row) for row in await rows(f"{_PHONES} WHERE {where}", *sight.values)}
+    return found
+
+
+async def _columns(by: By, tenant: Named, fields: PhoneFields, phone_id: UUID | None) -> dict[str, Any]:
+    columns = columns_of(fields)
+    for row in await rows("SELECT id FROM phone WHERE tenant_id = $1 AND line = $2", tenant.id, columns["line"]):
+        if as_id(row["id"]) != phone_id:
+            raise Refusal("phone_there", "line", line=columns["line"], tenant=tenant.name)
+    if not await people_of(by.scope, tenant.id, {fields.user_id}):
+        raise Refusal("user_unknown", "user_id", login=fields.user_id, tenant=tenant.name)
+    return columns
 
 
 async def _reread(by: By, phone_id: UUID) -> Phone:

@@ -80,6 +80,8 @@ class UserFields:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class User:
+    """`manages`: groups, then users; of these `managed_logins` are the logins."""
+
     id: UUID
     tenant: Named
     fields: UserFields
@@ -89,6 +91,7 @@ class User:
     grant: Grant
     phones: tuple["Phone", ...]
     manages: tuple[Named, ...]
+    managed_logins: tuple[str, ...]
     has_password: bool
     two_factor: bool
     disabled_at: datetime | None

@@ -54,7 +54,8 @@ SENTENCES: Final[Mapping[str, str]] = {
     "security_unknown": "There is no way to secure mail called {security}.",
     "column_unknown": "There is no column {column}.",
     "column_needed": "The column {column} is missing: it says what each line is about.",
-    "twice_in_file": "{name} is in line {line} of this file already.",
+    "twice_in_file": "{name} is in this file more than once.",
+    "changed_meanwhile": "Somebody else changed this meanwhile, so nothing was written. Look at it again.",
     "value_unclear": "{value} is neither yes nor no.",
 }
 

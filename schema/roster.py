@@ -143,33 +143,31 @@ async def _users(scope: Scope, found: Sequence[dict[str, Any]]) -> tuple[User, .
     for row in sorted(await rows_in(_PHONES, ids), key=lambda row: as_id(row["id"])):
         owner = as_id(row["account_id"])
         phones[owner].append(a_phone(row, tenants[owner], names[owner]))
-    groups, users = await _managed(scope, ids)
+    groups = await _managed(scope, ids, "team", "team.name AS called, '' AS login")
+    users = await _managed(scope, ids, "account", f"{CALLED} AS called, account.login AS login")
     return tuple(_user(row, phones[one], groups[one], users[one]) for row, one in zip(found, ids, strict=True))
 
 
 async def _managed(
-    scope: Scope, ids: Sequence[UUID]
-) -> tuple[dict[UUID, dict[UUID, str]], dict[UUID, dict[UUID, str]]]:
-    """The groups and the users whom each of these manages, as far as the scope reaches them: names by id."""
-    groups: dict[UUID, dict[UUID, str]] = {one: {} for one in ids}
-    users: dict[UUID, dict[UUID, str]] = {one: {} for one in ids}
+    scope: Scope, ids: Sequence[UUID], table: str, names: str
+) -> dict[UUID, dict[UUID, tuple[str, str]]]:
+    """The groups (`team`) or users (`account`) whom each of these manages, as far as the scope reaches them: what they
+    are called and their logins, by id.
+    """
+    found: dict[UUID, dict[UUID, tuple[str, str]]] = {one: {} for one in ids}
     if not ids:
-        return groups, users
-    for into, table, column, name in (
-        (groups, "team", "team_id", "team.name"),
-        (users, "account", "account_id", CALLED),
-    ):
-        sight = Sight(scope)
-        seen = sight.groups() if table == "team" else sight.users()
-        places = ", ".join(sight.value(one) for one in ids)
-        query = (
-            f"SELECT management.manager_id, {table}.id, {name} AS called FROM management "
-            f"JOIN {table} ON {table}.id = management.{column} WHERE {seen} AND management.manager_id IN ({places}) "
-            f"ORDER BY {table}.name_key, {table}.id"
-        )
-        for row in await rows(query, *sight.values):
-            into[as_id(row["manager_id"])][as_id(row["id"])] = row["called"]
-    return groups, users
+        return found
+    sight = Sight(scope)
+    seen = sight.groups() if table == "team" else sight.users()
+    places = ", ".join(sight.value(one) for one in ids)
+    query = (
+        f"SELECT management.manager_id, {table}.id, {names} FROM management "
+        f"JOIN {table} ON {table}.id = management.{table}_id WHERE {seen} AND management.manager_id IN ({places}) "
+        f"ORDER BY {table}.name_key, {table}.id"
+    )
+    for row in await rows(query, *sight.values):
+        found[as_id(row["manager_id"])][as_id(row["id"])] = (row["called"], row["login"])
+    return found
 
 
 def a_phone(row: dict[str, Any], tenant: Named, user: Named) -> Phone:
@@ -187,7 +185,12 @@ def moment_or_none(value: Any) -> datetime | None:
     return None if value is None else as_moment(value)
 
 
-def _user(row: dict[str, Any], phones: list[Phone], groups: dict[UUID, str], users: dict[UUID, str]) -> User:
+def _user(
+    row: dict[str, Any],
+    phones: list[Phone],
+    groups: dict[UUID, tuple[str, str]],
+    users: dict[UUID, tuple[str, str]],
+) -> User:
     role, group_id, copy_id = Role(row["role"]), _id_or_none(row["team_id"]), _id_or_none(row["role_copy_id"])
     fields = UserFields(
         login=row["login"],
@@ -219,7 +222,8 @@ def _user(row: dict[str, Any], phones: list[Phone], groups: dict[UUID, str], use
         role_name=row["role_name"] or "",
         grant=READY_MADE[role] if copy_id is None else kept_grant(row["role_reach"], row["role_permissions"]),
         phones=tuple(phones),
-        manages=tuple(Named(one, name) for one, name in (*groups.items(), *users.items())),
+        manages=tuple(Named(one, name) for one, (name, _) in (*groups.items(), *users.items())),
+        managed_logins=tuple(login for _, login in users.values()),
         has_password=bool(row["password_hash"]),
         two_factor=bool(row["totp_secret"]),
         disabled_at=moment_or_none(row["disabled_at"]),

@@ -15,7 +15,7 @@ from uuid import UUID
 
 from schema import checked
 from schema.audited import changing
-from schema.columns import as_id
+from schema.columns import as_id, new_id
 from schema.database import rows, unit
 from schema.entries import By
 from schema.ground import Ground, RoleKept, exclusively, ground, own_tenant, same_name
@@ -62,13 +62,20 @@ async def create_user(by: By, fields: UserFields, *, tenant_id: UUID | None = No
 
 
 @unit
-async def update_user(by: By, user_id: UUID, fields: UserFields) -> User:
-    """Changes a user to be as `fields` says. Errors: Refusal, NotThere; then nothing was changed."""
+async def update_user(by: By, user_id: UUID, fields: UserFields, was: UserFields | None = None) -> User:
+    """Changes a user to be as `fields` says. `was`: what whoever asks believes he is so far.
+
+    Errors: Refusal (changed_meanwhile, where he is not), NotThere; then nothing was changed.
+    """
     async with changing(by):
         await exclusively()
         old = await _reread(by, user_id)
+        if was is not None and was != old.fields:
+            raise Refusal("changed_meanwhile")
         there = await ground_of(by, old.tenant.id, [fields])
-        await write_changed(there, old, examined(by, there, fields, old))
+        fields = examined(by, there, fields, old)
+        await drop_phones(old, fields)
+        await write_rest(there, old, fields)
         return await _reread(by, user_id)
 
 
@@ -233,28 +240,36 @@ def make_room(there: Ground) -> None:
     there.room -= 1
 
 
-async def write_new(there: Ground, fields: UserFields, password_hash: str) -> UUID:
+async def write_new(there: Ground, fields: UserFields, password_hash: str, user_id: UUID | None = None) -> UUID:
     """Inside `changing`: a new user as `examined` gave him."""
     row = AccountRow(
-        tenant_id=there.tenant.id, password_hash=password_hash, created_at=datetime.now(UTC), **_columns(there, fields)
+        id=user_id or new_id(),
+        tenant_id=there.tenant.id,
+        password_hash=password_hash,
+        created_at=datetime.now(UTC),
+        **_columns(there, fields),
     )
-    await row.save()
+    await row.save(force_create=True)
     await _add_phones(row, fields.phones)
     await _assign(row, fields.manages_groups, fields.manages_users)
     return UUID(str(row.pk))
 
 
-async def write_changed(there: Ground, old: User, fields: UserFields) -> None:
-    """Inside `changing`: a user who is there, as `examined` gave him."""
+async def drop_phones(old: User, fields: UserFields) -> None:
+    """Inside `changing`: takes away the phones of a user that he has no more."""
+    for phone in old.phones:
+        if phone.fields.line not in fields.phones:
+            await (await PhoneRow.get(id=phone.id)).delete()
+
+
+async def write_rest(there: Ground, old: User, fields: UserFields) -> None:
+    """Inside `changing`, after `drop_phones`: a user who is there, as `examined` gave him."""
     row = await _row(old.id)
     for column, value in _columns(there, fields).items():
         setattr(row, column, value)
     await row.save()
     if old.fields.may_sign_in and not fields.may_sign_in:
         await sign_out([old.id])
-    gone = set(old.fields.phones) - set(fields.phones)
-    for phone in [phone for phone in old.phones if phone.fields.line in gone]:
-        await (await PhoneRow.get(id=phone.id)).delete()
     await _add_phones(row, [line for line in fields.phones if line not in old.fields.phones])
     await _deassign(old, fields)
     await _assign(
@@ -262,6 +277,11 @@ async def write_changed(there: Ground, old: User, fields: UserFields) -> None:
         [one for one in fields.manages_groups if one not in old.fields.manages_groups],
         [one for one in fields.manages_users if one not in old.fields.manages_users],
     )
+
+
+async def assign(manager_id: UUID, groups: Sequence[UUID], users: Sequence[UUID]) -> None:
+    """Inside `changing`: groups and users whom somebody manages from now on."""
+    await _assign(await AccountRow.get(id=manager_id), groups, users)
 
 
 async def sign_out(user_ids: Iterable[UUID]) -> None:
