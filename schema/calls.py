@@ -40,15 +40,18 @@ async def list_calls(
     scope: Scope,
     *,
     stages: Collection[CallStage] = (),
+    user_id: UUID | None = None,
     limit: int = 20,
     cursor: str | None = None,
     silent_nodes: Collection[str],
 ) -> Page:
     """The newest calls that the scope reaches, after the cursor; without their participants and streams.
 
-    `stages`: none means all. Errors: ValueError, a sentence, where the cursor is none of ours.
+    `stages`: none means all. `user_id`: those alone that this user was on. Errors: ValueError, a sentence, where the
+    cursor is none of ours.
     """
-    query = ScopedCalls(scope, frozenset(stages), sorted(silent_nodes), None if cursor is None else _position(cursor))
+    after = None if cursor is None else _position(cursor)
+    query = ScopedCalls(scope, frozenset(stages), sorted(silent_nodes), after, user_id)
     found = await rows(query.newest(limit + 1), *query.values)
     ids = [as_id(row["id"]) for row in found[:limit]]
     views = await _views(scope, ids, frozenset(silent_nodes), _LISTED)
@@ -58,10 +61,15 @@ async def list_calls(
 
 @reading
 async def count_calls(
-    scope: Scope, *, stages: Collection[CallStage] = (), silent_nodes: Collection[str], cap: int = 1000
+    scope: Scope,
+    *,
+    stages: Collection[CallStage] = (),
+    user_id: UUID | None = None,
+    silent_nodes: Collection[str],
+    cap: int = 1000,
 ) -> int:
     """How many calls the scope reaches; it stops counting at `cap`."""
-    query = ScopedCalls(scope, frozenset(stages), sorted(silent_nodes))
+    query = ScopedCalls(scope, frozenset(stages), sorted(silent_nodes), of_user=user_id)
     found = await rows(query.count(cap), *query.values)
     return int(found[0]["calls"])
 

@@ -38,12 +38,13 @@ _PHASES: Final = {
 
 @dataclass(slots=True)
 class ScopedCalls:
-    """A query and its parameters: `values` grows with the text."""
+    """A query and its parameters: `values` grows with the text. `of_user`: whose calls alone are wanted."""
 
     scope: Scope
     stages: frozenset[CallStage] = frozenset()
     silent: Sequence[str] = ()
     after: tuple[datetime, UUID] | None = None
+    of_user: UUID | None = None
     values: list[Any] = field(default_factory=list)
 
     def newest(self, limit: int) -> str:
@@ -51,9 +52,9 @@ class ScopedCalls:
         end = f"ORDER BY started_at DESC, id DESC LIMIT {int(limit)}"
         branches = []
         for phase in self._phases():
-            if self.scope.reach == Reach.PLATFORM:
+            if self.scope.reach == Reach.PLATFORM and self._is_whole():
                 branches.append(self._of_each("tenant", "tenant_id", phase, end))
-            elif self.scope.reach == Reach.TENANT or phase not in ("", _PHASES[CallStage.FINISHED]):
+            elif self._is_whole() or phase not in ("", _PHASES[CallStage.FINISHED]):
                 branches.append(
                     f'SELECT id, started_at FROM "call" WHERE {self._where(phase)} {self._of_users()} {end}'
                 )
@@ -118,29 +119,42 @@ class ScopedCalls:
             platform = self.scope.reach == Reach.PLATFORM
             tenant = "" if platform else f" AND tenant_id = {self._value(self.scope.tenant_id)}"
             tables.append(f"hidden AS (SELECT id FROM account WHERE confidential{tenant})")
-        if self.scope.reach not in _WHOLE:
-            user, tenant = self._value(self.scope.user_id), self._value(self.scope.tenant_id)
-            users = [f"SELECT id FROM account WHERE id = {user} AND tenant_id = {tenant}"]
-            if self.scope.reach == Reach.MANAGED:
-                # Of these nothing is seen but what they have with oneself, which is one's own.
-                seen = "" if self.scope.confidential else " AND NOT account.confidential"
-                users += [
-                    "SELECT account.id FROM management JOIN account ON account."
-                    f"{own} = management.{managed} WHERE manager_id = {user} AND account.tenant_id = {tenant}{seen}"
-                    for own, managed in (("id", "account_id"), ("team_id", "team_id"))
-                ]
-            tables.append(f"reachable AS ({' UNION '.join(users)})")
+        if not self._is_whole():
+            tables.append(f"reachable AS ({self._reachable()})")
         return f"WITH {', '.join(tables)}" if tables else ""
+
+    def _reachable(self) -> str:
+        """The users whose calls are wanted, as far as the scope reaches."""
+        wanted = "" if self.of_user is None else f" AND account.id = {self._value(self.of_user)}"
+        if self.scope.reach == Reach.PLATFORM:
+            return f"SELECT id FROM account WHERE TRUE{wanted}"
+        if self.scope.reach == Reach.TENANT:
+            return f"SELECT id FROM account WHERE tenant_id = {self._value(self.scope.tenant_id)}{wanted}"
+        user, tenant = self._value(self.scope.user_id), self._value(self.scope.tenant_id)
+        users = [f"SELECT id FROM account WHERE id = {user} AND tenant_id = {tenant}{wanted}"]
+        if self.scope.reach == Reach.MANAGED:
+            # Of these nothing is seen but what they have with oneself, which is one's own.
+            seen = "" if self.scope.confidential else " AND NOT account.confidential"
+            users += [
+                "SELECT account.id FROM management JOIN account ON account."
+                f"{own} = management.{managed} WHERE manager_id = {user} AND account.tenant_id = {tenant}{seen}{wanted}"
+                for own, managed in (("id", "account_id"), ("team_id", "team_id"))
+            ]
+        return " UNION ".join(users)
+
+    def _is_whole(self) -> bool:
+        """Whether whose a call is does not matter."""
+        return self.scope.reach in _WHOLE and self.of_user is None
 
     def _of_users(self) -> str:
         """The condition that a call is a reachable user's."""
-        if self.scope.reach in _WHOLE:
+        if self._is_whole():
             return ""
         return f"AND ({' OR '.join(f'{side} IN (SELECT id FROM reachable)' for side in _SIDES)})"
 
     def _of_users_apart(self) -> list[str]:
         """The same as conditions of which each call fulfils at most one, each with an index."""
-        if self.scope.reach in _WHOLE:
+        if self._is_whole():
             return [""]
         caller, callee = (f"{side} IN (SELECT id FROM reachable)" for side in _SIDES)
         return [f"AND {caller}", f"AND {callee} AND (caller_user_id IS NULL OR NOT {caller})"]

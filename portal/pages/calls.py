@@ -19,7 +19,7 @@ from portal.config import portal
 from portal.errors import by_script
 from portal.finding import note_running, silent_nodes
 from portal.pages import presentation, texts
-from schema import calls
+from schema import calls, users
 from schema.roles import Role
 from schema.values import CallRecord, CallStage, CallView
 
@@ -55,7 +55,7 @@ class Row:
 @blueprint.get("/calls")
 async def index() -> str:
     """The list, or for scripts its table."""
-    view = request.args.get("view", "all")
+    view, user_id = request.args.get("view", "all"), request.args.get("user", type=UUID)
     if view not in VIEWS:
         abort(404)
     cursors = request.args.getlist("cursor")
@@ -64,27 +64,34 @@ async def index() -> str:
     scope, stages = gate.scope(), VIEWS[view]
     try:
         page = await calls.list_calls(
-            scope, stages=stages, limit=ROWS, cursor=cursors[-1] if cursors else None, silent_nodes=silent
+            scope,
+            stages=stages,
+            user_id=user_id,
+            limit=ROWS,
+            cursor=cursors[-1] if cursors else None,
+            silent_nodes=silent,
         )
     except ValueError:
         abort(404)
     note_running(page.calls)
-    total = await calls.count_calls(scope, stages=stages, silent_nodes=silent, cap=COUNT_TO)
+    total = await calls.count_calls(scope, stages=stages, user_id=user_id, silent_nodes=silent, cap=COUNT_TO)
     return await render_template(
         "calls/table.html" if by_script() else "calls/list.html",
         view=view,
+        user=await users.get_user(scope, user_id) if user_id is not None and not by_script() else None,
         at=at,
-        rows=[_row(call) for call in page.calls],
+        rows=[row_of(call) for call in page.calls],
         total=total if total < COUNT_TO else None,
-        here=_address(view, cursors, at),
-        older=_address(view, [*cursors, page.next], at + ROWS) if page.next is not None else "",
-        newer=_address(view, cursors[:-1], at - ROWS) if cursors else "",
+        here=_address(view, user_id, cursors, at),
+        older=_address(view, user_id, [*cursors, page.next], at + ROWS) if page.next is not None else "",
+        newer=_address(view, user_id, cursors[:-1], at - ROWS) if cursors else "",
         texts=texts.of_requests(),
         sip_address=_sip_address() if gate.account().role is Role.ADMINISTRATOR else "",
     )
 
 
-def _row(call: CallView) -> Row:
+def row_of(call: CallView) -> Row:
+    """A call as a line of a list."""
     record, state = call.record, presentation.state(call)
     return Row(
         id=record.id,
@@ -100,11 +107,15 @@ def _row(call: CallView) -> Row:
     )
 
 
-def _address(view: Literal["all", "active"] | str, cursors: list[str], at: int) -> str:
+def _address(view: Literal["all", "active"] | str, user_id: UUID | None, cursors: list[str], at: int) -> str:
     """Where a page of the list is; nothing that is as it would be anyway stands in it."""
     kept = cursors[-MOST_CURSORS:]
     return url_for(
-        "calls.index", view=view if view != "all" else None, cursor=kept or None, at=at if kept and at > 0 else None
+        "calls.index",
+        view=view if view != "all" else None,
+        user=user_id,
+        cursor=kept or None,
+        at=at if kept and at > 0 else None,
     )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from schema import calls, clerk
+from schema import calls, clerk, users
 from schema.audited import changing
 from schema.columns import new_id
 from schema.confidential import set_call_confidential
@@ -251,6 +251,20 @@ async def test_a_list_tells_what_it_shows_and_leaves_the_rest(database_url: str)
             (first.id, {}),
             (strangers.id, {}),
         ]
+
+
+async def test_calls_of_one_user_are_those_that_the_scope_reaches(database_url: str) -> None:
+    async with open_database(database_url, key=KEY):
+        house = await a_house()
+        for (asking, reach), wanted in itertools.product(SEEN, ("amy", "cat", "zoe")):
+            scope, user_id = house.scope(asking, reach), house.people[wanted].id
+            all_calls = (await calls.list_calls(scope, limit=100, silent_nodes=())).calls
+            page = await calls.list_calls(scope, user_id=user_id, limit=100, silent_nodes=())
+            theirs = [view for view in all_calls if user_id in (view.record.caller.user_id, view.record.callee.user_id)]
+            # Of a user whom one does not reach nothing is found, not even the calls with oneself.
+            expected = theirs if await users.get_user(scope, user_id) is not None else []
+            assert [view.record.id for view in page.calls] == [view.record.id for view in expected], (asking, reach)
+            assert await calls.count_calls(scope, user_id=user_id, silent_nodes=()) == len(expected)
 
 
 @reading
