@@ -68,6 +68,23 @@ EXPECTED: dict[str, set[Role] | None] = {
     "own.add_token": EVERYBODY,
     "own.revoke_token": EVERYBODY,
     "customization.language": {ADMINISTRATOR, OPERATOR},
+    "users.index": {SUPERVISOR, ADMINISTRATOR, OPERATOR},
+    "users.complete": {SUPERVISOR, ADMINISTRATOR, OPERATOR},
+    "users.show": {SUPERVISOR, ADMINISTRATOR, OPERATOR},
+    "users.language": {SUPERVISOR, ADMINISTRATOR, OPERATOR},
+    "users.export": {ADMINISTRATOR, OPERATOR},
+    "users.new": {ADMINISTRATOR, OPERATOR},
+    "users.edit": {ADMINISTRATOR, OPERATOR},
+    "users.disable": {ADMINISTRATOR, OPERATOR},
+    "users.enable": {ADMINISTRATOR, OPERATOR},
+    "users.invite": {ADMINISTRATOR, OPERATOR},
+    "users.end_sessions": {ADMINISTRATOR, OPERATOR},
+    "users.reset_second_factor": {ADMINISTRATOR, OPERATOR},
+    "imports.form": {ADMINISTRATOR, OPERATOR},
+    "imports.template": {ADMINISTRATOR, OPERATOR},
+    "imports.preview": {ADMINISTRATOR, OPERATOR},
+    "imports.review": {ADMINISTRATOR, OPERATOR},
+    "imports.apply": {ADMINISTRATOR, OPERATOR},
     "mail.index": {OPERATOR},
     "mail.test": {OPERATOR},
     "mail.retry": {OPERATOR},
@@ -152,7 +169,8 @@ async def test_what_changes_something_needs_the_token_of_the_page(app: QuartTrio
     for (rule, method), headers in product(unsafe, ({}, {"X-CSRF-Token": "0" * 64})):
         answer = await visitor.client.open(path(rule), method=method, headers=headers)
         if rule.endpoint in MIDWAY:
-            assert (answer.status_code, answer.headers["Location"]) == (303, "/sign-in")
+            assert answer.status_code == 303
+            assert answer.headers["Location"].startswith("/sign-in")
         else:
             assert answer.status_code == 403, (rule, method)
 
