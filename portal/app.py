@@ -20,11 +20,13 @@ from portal.listening import blueprint as listening
 from portal.memory import Memory
 from portal.pages.administration import blueprint as administration
 from portal.pages.call import blueprint as calls
+from portal.pages.imports import blueprint as imports
 from portal.pages.languages import blueprint as customization
 from portal.pages.mail import blueprint as mail
 from portal.pages.own_security import blueprint as own
 from portal.pages.password import blueprint as password
 from portal.pages.providers import blueprint as providers
+from portal.pages.user_access import blueprint as users
 from portal.passwords import Passwords
 from portal.static import StaticFiles
 
@@ -39,6 +41,8 @@ BLUEPRINTS: Final[tuple[Blueprint, ...]] = (
     administration,
     own,
     customization,
+    users,
+    imports,
     mail,
     oidc.blueprint,
     providers,
