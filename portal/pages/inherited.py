@@ -11,12 +11,16 @@ from schema.profiles import Inherited
 
 def told_language(found: Inherited) -> str:
     """`Inherited from the group Support: Français`."""
-    return _told(found, language.LANGUAGES.get(found.value, language.LANGUAGES[language.DEFAULT_LANGUAGE]))
+    if found.source == "default":
+        return gettext("Not set: the language of each browser holds")
+    return _told(found, language.LANGUAGES.get(found.value, found.value))
 
 
 def told_zone(found: Inherited) -> str:
     """`Inherited from the tenant Flexus: Berlin (UTC+01:00)`."""
-    return _told(found, language.zone_name(found.value or language.DEFAULT_ZONE))
+    if found.source == "default":
+        return gettext("Not set: the time zone of each browser holds")
+    return _told(found, language.zone_name(found.value))
 
 
 def own_language(own: str, found: Inherited) -> str:
@@ -44,6 +48,4 @@ def _told(found: Inherited, value: str) -> str:
         return gettext("Inherited from the group %(name)s: %(value)s", name=found.name, value=value)
     if found.source == "tenant":
         return gettext("Inherited from the tenant %(name)s: %(value)s", name=found.name, value=value)
-    if found.source == "platform":
-        return gettext("Inherited from the platform: %(value)s", value=value)
-    return gettext("Nothing is set: %(value)s", value=value)
+    return gettext("Inherited from the platform: %(value)s", value=value)

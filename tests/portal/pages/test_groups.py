@@ -123,7 +123,7 @@ async def test_what_no_menu_offers_is_refused(anna: Desk) -> None:
 
 async def test_a_group_shows_its_people_and_what_it_inherits(anna: Desk, people: People) -> None:
     told = await anna.words(page_of(await support(people)))
-    assert "Language Nothing is set: English" in told
+    assert "Language Not set: the language of each browser holds" in told
     assert "Ulla Skinner ulla 300 Active" in told
     assert "Managed by Sam Reed" in told
 

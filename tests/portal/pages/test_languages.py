@@ -67,8 +67,8 @@ def row(text: str, key: str) -> str:
 
 async def test_an_administrator_sees_the_tenant_and_its_groups_and_nothing_else(anna: Visitor, given: Given) -> None:
     text = await page(anna)
-    assert "Nothing is set: English" in row(text, f"tenant-{given.own.id}")
-    assert "Nothing is set: English" in row(text, f"group-{given.support.id}")
+    assert "Not set: the language of each browser holds" in row(text, f"tenant-{given.own.id}")
+    assert "Not set: the time zone of each browser holds" in row(text, f"group-{given.support.id}")
     for other in ("platform", f"tenant-{given.acme.id}", f"group-{given.theirs.id}"):
         assert f'id="{other}"' not in text
 
