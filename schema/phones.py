@@ -39,7 +39,7 @@ async def list_phones(
     Errors: ValueError, a sentence, where the cursor is none of ours.
     """
     sight = Sight(scope)
-    conditions = [sight.users(), "TRUE" if status == "all" else f"phone.{STATUSES[status]}"]
+    conditions = [sight.phones(), "TRUE" if status == "all" else f"phone.{STATUSES[status]}"]
     if text.strip():
         conditions.append(f"({sight.holds('phone.search', text)} OR {sight.holds('account.search', text)})")
     conditions += sight.after("phone.line", "phone.id", cursor)

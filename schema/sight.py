@@ -43,6 +43,10 @@ class Sight:
             conditions.append(f"team.id IN ({' UNION '.join(teams)})")
         return " AND ".join(conditions)
 
+    def phones(self) -> str:
+        """A condition on rows of `phone`, joined with those of `account`."""
+        return " AND ".join([self.users(), *self._tenants("phone.tenant_id")])
+
     def tenants(self) -> str:
         """A condition on rows of `tenant`: all, or one's own."""
         return " AND ".join(["TRUE", *self._tenants("tenant.id")])
@@ -75,10 +79,11 @@ class Sight:
             return [f"account.id = {self.value(self.scope.user_id)}"]
         if self.scope.reach is Reach.MANAGED:
             user = self.value(self.scope.user_id)
-            managed = f"FROM management WHERE manager_id = {user} AND management"
+            managed = "FROM management JOIN account AS other ON other"
             return [
-                f"(account.id = {user} OR account.id IN (SELECT management.account_id {managed}.account_id IS NOT NULL)"
-                f" OR account.team_id IN (SELECT management.team_id {managed}.team_id IS NOT NULL))"
+                f"account.id IN (SELECT id FROM account AS himself WHERE id = {user} "
+                f"UNION SELECT other.id {managed}.id = management.account_id WHERE manager_id = {user} "
+                f"UNION SELECT other.id {managed}.team_id = management.team_id WHERE manager_id = {user})"
             ]
         return []
 
