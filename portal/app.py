@@ -19,13 +19,19 @@ from portal.limits import Attempts
 from portal.listening import blueprint as listening
 from portal.memory import Memory
 from portal.pages.administration import blueprint as administration
+from portal.pages.audit import blueprint as audit
 from portal.pages.call import blueprint as calls
+from portal.pages.groups import blueprint as groups
 from portal.pages.imports import blueprint as imports
 from portal.pages.languages import blueprint as customization
+from portal.pages.logos import blueprint as tenants
 from portal.pages.mail import blueprint as mail
 from portal.pages.own_security import blueprint as own
 from portal.pages.password import blueprint as password
+from portal.pages.phones import blueprint as phones
+from portal.pages.platform import blueprint as platform
 from portal.pages.providers import blueprint as providers
+from portal.pages.roles import blueprint as roles
 from portal.pages.user_access import blueprint as users
 from portal.passwords import Passwords
 from portal.static import StaticFiles
@@ -39,10 +45,16 @@ BLUEPRINTS: Final[tuple[Blueprint, ...]] = (
     api,
     listening,
     administration,
+    audit,
     own,
     customization,
     users,
+    groups,
+    phones,
+    roles,
     imports,
+    tenants,
+    platform,
     mail,
     oidc.blueprint,
     providers,

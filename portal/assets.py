@@ -51,6 +51,7 @@ ICONS: Final = (
     "language",
     "list",
     "lock",
+    "login",
     "logout",
     "mail",
     "moon",

@@ -44,7 +44,7 @@ async def test_the_list_shows_reach_and_users_and_compares_permissions(anna: Des
     assert "Supervisor Ready-made Managed groups and users 6 of 19 1 Copy" in told
     assert "Team lead Managed groups and users 6 of 19 0 Copy" in told
     # Administrator, Supervisor, User, Team lead; and only operators see theirs.
-    assert "Live-monitor Listen to calls while they are held. Yes Yes – No Yes" in told
+    assert "Live-monitor Listen to calls while they are held. Yes Yes \N{EN DASH} No Yes" in told
     assert "Platform operator" not in told
 
 
