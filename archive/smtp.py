@@ -6,6 +6,7 @@ mails are few. Certificates are checked against the system's store (`SSL_CERT_FI
 Not here: which mail goes out, and when it is tried again (`postman.py`).
 """
 
+import base64
 import smtplib
 import socket
 import ssl
@@ -29,6 +30,8 @@ ANSWER_WITHIN_S: Final = 30.0
 SEND_WITHIN_S: Final = 120.0
 MOST_WORDS: Final = 500
 _FINAL: Final = 500
+_READY: Final = 220
+_LOGGED_IN: Final = 235
 # What is wrong with one mail and not with the server or what it was told of us.
 _OF_THE_MAIL: Final = frozenset(
     {Trouble.RECIPIENT, Trouble.CONTENT, Trouble.SENDER, Trouble.EXPIRED, Trouble.UNREADABLE}
@@ -58,11 +61,11 @@ def letter(server: SmtpServer, mail: Mail, mail_id: UUID) -> EmailMessage:
     message["Subject"] = mail.subject
     message["Date"] = format_datetime(datetime.now(UTC))
     message["Message-ID"] = f"<{mail_id}@{sender.domain}>"
-    message["Content-Language"] = mail.language
     # No answering machine answers to these (RFC 3834 section 5).
     message["Auto-Submitted"] = "auto-generated"
     message.set_content(mail.text, cte="quoted-printable")
     message.add_alternative(mail.html, subtype="html", cte="quoted-printable")
+    message["Content-Language"] = mail.language
     return message
 
 
@@ -94,8 +97,9 @@ class _Conversation:
 
     def hold(self, message: EmailMessage) -> None:
         try:
-            self._smtp = smtp = self._connected()
+            self._smtp = smtp = self._made()
             try:
+                self._greeted(smtp)
                 self._secured(smtp)
                 if self._ended:
                     raise Undelivered(Trouble.SLOW)
@@ -114,7 +118,8 @@ class _Conversation:
             # An address that is not ASCII, and a server that wants no other.
             raise Undelivered(Trouble.RECIPIENT, str(error), final=True) from error
         except smtplib.SMTPServerDisconnected as error:
-            raise Undelivered(Trouble.CLOSED, str(error)) from error
+            slow = isinstance(error.__context__, TimeoutError)
+            raise Undelivered(Trouble.SLOW if slow else Trouble.CLOSED, "" if slow else str(error)) from error
         except smtplib.SMTPResponseException as error:
             trouble = Trouble.GARBLED if error.smtp_code < 0 else Trouble.CLOSED
             raise _refused(trouble, error.smtp_code, error.smtp_error) from error
@@ -125,29 +130,52 @@ class _Conversation:
         except UnicodeError as error:
             raise Undelivered(Trouble.UNKNOWN_HOST, str(error)) from error
 
-    def _connected(self) -> smtplib.SMTP:
-        server, name = self._server, socket.gethostname()
-        if server.security == "tls":
+    def _made(self) -> smtplib.SMTP:
+        """Not connected yet, so that `end` can hang up from the first byte on."""
+        name = socket.gethostname()
+        if self._server.security == "tls":
             context = ssl.create_default_context()
-            return smtplib.SMTP_SSL(server.host, server.port, name, timeout=ANSWER_WITHIN_S, context=context)
-        return smtplib.SMTP(server.host, server.port, name, timeout=ANSWER_WITHIN_S)
+            smtp: smtplib.SMTP = smtplib.SMTP_SSL(local_hostname=name, timeout=ANSWER_WITHIN_S, context=context)
+        else:
+            smtp = smtplib.SMTP(local_hostname=name, timeout=ANSWER_WITHIN_S)
+        # What certificates are checked against; smtplib sets it only where its constructor connects.
+        smtp._host = self._server.host  # type: ignore[attr-defined]  # it is not for the public
+        return smtp
+
+    def _greeted(self, smtp: smtplib.SMTP) -> None:
+        code, said = smtp.connect(self._server.host, self._server.port)
+        if code != _READY:
+            raise smtplib.SMTPConnectError(code, said)
+        smtp.ehlo_or_helo_if_needed()
 
     def _secured(self, smtp: smtplib.SMTP) -> None:
-        """Greets the server, encrypts where that is wanted, and logs in where there is a login."""
+        """Encrypts where that is wanted, and logs in where there is a login."""
         server = self._server
-        smtp.ehlo_or_helo_if_needed()
         if server.security == "starttls":
             try:
                 smtp.starttls(context=ssl.create_default_context())
+                smtp.ehlo_or_helo_if_needed()
             except (smtplib.SMTPNotSupportedError, smtplib.SMTPResponseException) as error:
                 raise Undelivered(Trouble.NO_TLS, _words_of(error)) from error
         if server.user:
             try:
-                smtp.login(server.user, server.password)
+                _log_in(smtp, server.user, server.password)
             except smtplib.SMTPServerDisconnected:
                 raise
             except smtplib.SMTPException as error:
                 raise Undelivered(Trouble.LOGIN, _words_of(error)) from error
+
+
+def _log_in(smtp: smtplib.SMTP, user: str, password: str) -> None:
+    """Errors: those of smtplib."""
+    if f"{user}{password}".isascii():
+        smtp.login(user, password)
+        return
+    # smtplib knows no other letters; RFC 4616 does.
+    given = base64.b64encode(f"\0{user}\0{password}".encode()).decode("ascii")
+    code, answer = smtp.docmd("AUTH", f"PLAIN {given}")
+    if code != _LOGGED_IN:
+        raise smtplib.SMTPAuthenticationError(code, answer)
 
 
 def _address(name: str, address: str, trouble: Trouble) -> Address:
