@@ -14,12 +14,12 @@ from quart import Response, flash, redirect, render_template, request, url_for
 from quart_babel import gettext, ngettext
 
 from portal import agents, gate, sessions
-from portal.accounts import TOKEN_BYTES, TOKEN_PREFIX
 from portal.errors import not_found
 from portal.forms import Form, filled, submitted
 from portal.pages.own_second_factor import blueprint
 from portal.pages.people_words import PERMISSIONS
 from portal.proxy import client_address
+from portal.tokens import TOKEN_BYTES, TOKEN_PREFIX
 from schema import access
 from schema.access import SessionView, TokenView
 from schema.roles import Permission

@@ -1,13 +1,10 @@
 """How long a session lasts, and what a cookie is worth that this portal did not sign."""
 
-import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from itsdangerous import TimestampSigner
 from quart_trio import QuartTrio
 
 from portal import sessions
@@ -15,21 +12,10 @@ from portal.app import create_app
 from portal.config import PortalConfig
 from schema import access
 from schema.database import Database
+from tests.portal.clock import Clock, clock
 from tests.portal.visitor import Visitor, add_account
 
-
-class Clock:
-    """Time as the portal sees it; browsers keep their own, and every cookie."""
-
-    def __init__(self, patch: pytest.MonkeyPatch) -> None:
-        self.ahead_s = 0.0
-        patch.setattr(sessions, "time", SimpleNamespace(time=lambda: time.time() + self.ahead_s))
-        patch.setattr(TimestampSigner, "get_timestamp", lambda _: int(time.time() + self.ahead_s))
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    return Clock(monkeypatch)
+__all__ = ["clock"]
 
 
 async def signed_in(visitor: Visitor) -> bool:

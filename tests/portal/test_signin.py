@@ -2,15 +2,30 @@
 
 import pytest
 
+from portal import pending
 from portal.limits import LOGIN
-from schema import people
-from tests.portal.visitor import PASSWORD, Visitor, add_account
+from schema import access, people, platform, tenants
+from schema.database import rows, unit
+from schema.profiles import PlatformFields, TenantFields
+from schema.values import DEFAULT_TENANT, Account
+from tests.people import COMMAND
+from tests.portal.clock import Clock, clock
+from tests.portal.visitor import ADDRESS, PASSWORD, Visitor, add_account
+
+__all__ = ["clock"]
 
 REFUSED = "Login and password do not fit together"
 
 
 async def text(response: object) -> str:
     return (await response.get_data()).decode()  # type: ignore[attr-defined]
+
+
+@unit
+async def change(account: Account, **values: str) -> None:
+    """What no page does, straight into the database."""
+    for column, value in values.items():
+        await rows(f"UPDATE account SET {column} = $1 WHERE id = $2", value, account.id)  # noqa: S608  # names of ours
 
 
 async def test_with_login_and_password_one_is_in(visitor: Visitor) -> None:
@@ -64,17 +79,92 @@ async def test_the_same_login_in_two_tenants_is_told_apart_by_the_password(visit
     assert (await visitor.sign_in("anna", "another good one")).status_code == 303
 
 
-async def test_where_a_password_fits_several_accounts_the_tenant_tells_which_one(visitor: Visitor) -> None:
+async def test_where_a_password_fits_several_accounts_one_chooses_the_tenant(visitor: Visitor) -> None:
     await add_account("anna", tenant="One")
-    second = await add_account("anna", tenant="Two/Three", name="The second")
-    answer = await visitor.sign_in("anna")
-    assert answer.status_code == 401
-    assert "Several accounts fit: sign in as tenant/login." in await text(answer)
-    assert (await visitor.get("/")).headers["Location"].startswith("/sign-in")
-    for login in ("three/anna", "/anna", "Two/Three/", "Two/anna"):
+    second = await add_account("anna", tenant="Two", name="The second")
+    await add_account("anna", tenant="Three", password_hash="")
+    answer = await visitor.sign_in("anna", path="/sign-in?next=/calls%3Fview%3Dactive")
+    assert answer.status_code == 303
+    there = answer.headers["Location"]
+    assert there.startswith("/sign-in/tenant?")
+    assert (await visitor.get("/calls")).headers["Location"].startswith("/sign-in?")
+    page = await text(await visitor.get(there))
+    assert "One" in page
+    assert "Two" in page
+    assert "Three" not in page
+    assert PASSWORD not in page
+    token = await visitor.token(there)
+    for wrong in (str(DEFAULT_TENANT), "", "nonsense"):
+        assert (await visitor.post(there, {"tenant": wrong, "csrf_token": token})).status_code == 422
+    assert (await visitor.post(there, {"tenant": str(second.tenant_id)})).status_code == 403
+    answer = await visitor.post(there, {"tenant": str(second.tenant_id), "csrf_token": token})
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/calls?view=active")
+    assert "The second" in await text(await visitor.get("/calls"))
+
+
+async def test_nobody_chooses_a_tenant_without_a_password(visitor: Visitor, clock: Clock) -> None:
+    await add_account("anna", tenant="One")
+    await add_account("anna", tenant="Two")
+    assert (await visitor.get("/sign-in/tenant")).headers["Location"].startswith("/sign-in?")
+    await visitor.sign_in("anna")
+    clock.ahead_s += pending.LASTS_S + 1
+    assert (await visitor.get("/sign-in/tenant")).headers["Location"].startswith("/sign-in?")
+    assert "That took too long" in await text(await visitor.get("/sign-in"))
+
+
+async def test_a_password_that_was_changed_meanwhile_opens_nothing(visitor: Visitor) -> None:
+    first = await add_account("anna", tenant="One")
+    second = await add_account("anna", tenant="Two")
+    await visitor.sign_in("anna")
+    token = await visitor.token("/sign-in/tenant")
+    for one in (first, second):
+        await access.set_password(
+            COMMAND, one.id, await visitor.app.extensions["earshot"].passwords.hash("another one")
+        )
+    answer = await visitor.post("/sign-in/tenant", {"tenant": str(second.tenant_id), "csrf_token": token})
+    assert answer.headers["Location"].startswith("/sign-in?")
+
+
+async def test_a_tenant_can_be_named_with_the_login(visitor: Visitor) -> None:
+    await add_account("anna", tenant="One")
+    second = await add_account("anna", tenant="Two Three", name="The second")
+    for login in ("three/anna", "/anna", "Two Three/", "Two/anna"):
         assert REFUSED in await text(await visitor.sign_in(login))
-    assert (await visitor.sign_in("two/three/ANNA")).status_code == 303
+    assert (await visitor.sign_in("two three/ANNA")).status_code == 303
     assert second.name in await text(await visitor.get("/calls"))
+
+
+async def test_a_host_name_tells_whose_logins_are_meant(visitor: Visitor) -> None:
+    await tenants.create_tenant(COMMAND, TenantFields(name="One", hosts=("localhost",)))
+    await add_account("anna", tenant="One", name="Of One")
+    await add_account("anna", tenant="Two", name="Of Two")
+    await add_account("berta", tenant="Two")
+    for login in ("berta", "Two/anna", "two/berta"):
+        answer = await visitor.sign_in(login)
+        assert answer.status_code == 401, login
+        assert REFUSED in await text(answer)
+    assert (await visitor.sign_in("anna")).headers["Location"] == "/"
+    assert "Of One" in await text(await visitor.get("/calls"))
+
+
+async def test_the_door_shows_whom_to_ask_and_where_else_to_go(visitor: Visitor) -> None:
+    fields = PlatformFields(
+        support_contact="help@example.com, <b>+49 30 123</b>",
+        sister_platforms=(("Reports", "https://reports.example.com/"),),
+    )
+    await platform.set_platform(COMMAND, fields)
+    for path in ("/sign-in", "/forgot-password"):
+        page = await text(await visitor.get(path))
+        assert 'href="mailto:help@example.com"' in page
+        assert "&lt;b&gt;+49 30 123" in page
+        assert 'href="https://reports.example.com/"' in page
+    assert 'href="/forgot-password"' in await text(await visitor.get("/sign-in"))
+
+
+async def test_who_signs_in_elsewhere_has_no_password_here(visitor: Visitor) -> None:
+    account = await add_account("anna")
+    await change(account, authentication="oidc")
+    assert REFUSED in await text(await visitor.sign_in("anna"))
 
 
 async def test_an_outdated_hash_is_made_anew(visitor: Visitor) -> None:
@@ -139,6 +229,46 @@ async def test_who_guesses_is_told_when_to_come_back(visitor: Visitor) -> None:
     assert answer.status_code == 429
     assert 1 <= int(answer.headers["Retry-After"]) <= LOGIN.first_s
     assert "Too many attempts. Please try again in" in await text(answer)
+
+
+# What the audit trail keeps
+
+
+@unit
+async def trail() -> list[tuple[str, str, str, str, str]]:
+    """Action, whom it is about, who did it, from where, and details, in order; without what made the accounts."""
+    found = await rows(
+        "SELECT action, related_name, initiator_login, address, details FROM audit_entry "
+        "WHERE resource = 'sessions' ORDER BY id"
+    )
+    return [tuple(row.values()) for row in found]
+
+
+async def test_signing_in_out_and_failing_stand_in_the_audit_trail(visitor: Visitor) -> None:
+    await add_account("anna", name="Anna Berg")
+    await visitor.sign_in("anna", "wrong password")
+    await visitor.sign_in("anna")
+    await visitor.post("/sign-out", {"csrf_token": await visitor.token("/nowhere")})
+    where = ADDRESS[0]
+    assert await trail() == [
+        ("failed login", "Anna Berg", "", where, '{"login": "anna"}'),
+        ("login", "Anna Berg", "anna", where, "{}"),
+        ("logout", "Anna Berg", "anna", where, "{}"),
+    ]
+
+
+async def test_what_was_typed_as_a_login_that_is_none_is_kept_nowhere(visitor: Visitor) -> None:
+    """People type their password into the wrong field."""
+    await add_account("anna")
+    await visitor.sign_in(PASSWORD, PASSWORD)
+    assert await trail() == [("failed login", "", "", ADDRESS[0], '{"login": "unknown"}')]
+    written = await entries()
+    assert PASSWORD not in written
+
+
+@unit
+async def entries() -> str:
+    return str(await rows("SELECT * FROM audit_entry"))
 
 
 # Sessions
