@@ -4,6 +4,7 @@ Not here: which tenant somebody looks at (`gate.py`).
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 from uuid import UUID
 
@@ -11,6 +12,7 @@ from portal import gate
 from portal.forms import Form
 from schema import tenants
 from schema.roles import Reach
+from schema.values import Scope
 
 # More than a menu can hold: who has more looks at one of them first.
 MOST: Final = 1000
@@ -21,6 +23,11 @@ Choices = Sequence[tuple[str, str]]
 def across_tenants() -> bool:
     """Whether the one who asks looks at all tenants, so that lists must tell whose something is."""
     return gate.scope().reach is Reach.PLATFORM
+
+
+def everything() -> Scope:
+    """What an operator reaches on pages about the platform: all tenants, also while he looks at one."""
+    return replace(gate.scope(), reach=Reach.PLATFORM)
 
 
 async def choices() -> Choices:

@@ -12,7 +12,7 @@ from quart_babel import gettext
 
 from portal import gate, language
 from portal.forms import Form, filled, submitted
-from portal.pages import stale, trail
+from portal.pages import owners, stale, trail
 from portal.pages.people_words import language_name
 from schema import platform
 from schema.profiles import PasswordPolicy, PlatformFields
@@ -127,7 +127,7 @@ async def _form(form: Form, *, differences: Sequence[stale.Difference] = ()) -> 
         languages=[("", gettext("That of the browser")), *language.LANGUAGES.items()],
         zones=[("", gettext("That of the browser")), *language.zones()],
         characters=CHARACTERS,
-        **await trail.about_platform(),
+        **await trail.about_platform(owners.everything()),
     )
 
 

@@ -5,7 +5,7 @@ Not here: how a tenant's own administrators change its look (`appearance.py`), w
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
@@ -80,7 +80,7 @@ async def index() -> str:
     """The tenants, by name."""
     text, here = request.args.get("q", "").strip(), paging.at_hand()
     found = await lists.asked(
-        tenants.list_tenants(_everything(), text=text, status=lists.status(), limit=ROWS, cursor=here.cursor)
+        tenants.list_tenants(owners.everything(), text=text, status=lists.status(), limit=ROWS, cursor=here.cursor)
     )
     older, newer = here.links("tenants.index", len(found.items), found.next, q=text, status=lists.kept_status())
     return await render_template(
@@ -127,7 +127,7 @@ async def show(tenant_id: UUID) -> str:
         role=Role.ADMINISTRATOR,
         # Whoever looks at one tenant adds people to that one.
         may_add=owners.across_tenants() or gate.scope().tenant_id == tenant_id,
-        **await trail.about(tenant_id),
+        **await trail.about(tenant_id, owners.everything()),
     )
 
 
@@ -186,12 +186,7 @@ async def enter() -> Any:
 
 
 async def _tenant(tenant_id: UUID) -> Tenant:
-    return await tenants.get_tenant(_everything(), tenant_id) or abort(404)
-
-
-def _everything() -> Scope:
-    """Operators keep all tenants in hand while they look at one: these pages are about the platform."""
-    return replace(gate.scope(), reach=Reach.PLATFORM)
+    return await tenants.get_tenant(owners.everything(), tenant_id) or abort(404)
 
 
 async def _row(tenant: Tenant) -> Row:
