@@ -13,7 +13,7 @@ from markupsafe import Markup
 from quart import Quart, g, request, url_for
 from quart_babel import gettext
 
-from portal import doorway, gate, menus, sessions
+from portal import doorway, gate, menus, sessions, tenant_switch
 from portal.accent import DEFAULT, Accent, accent
 from portal.config import VERSION
 from portal.errors import by_script
@@ -115,5 +115,6 @@ async def _recognise() -> None:
             g.account = await sessions.current()
 
 
-def _of_this_request() -> dict[str, Any]:
-    return {"account": gate.visitor()}
+async def _of_this_request() -> dict[str, Any]:
+    # Scripts get a part of a page, which has no bar.
+    return {"account": gate.visitor(), "tenant_switch": None if by_script() else await tenant_switch.at_hand()}

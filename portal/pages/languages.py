@@ -48,7 +48,7 @@ class Row:
     tenant: str = ""
 
 
-@blueprint.route("/administration/language", methods=["GET", "POST"], endpoint="language")
+@blueprint.route("/administration/customization/language", methods=["GET", "POST"], endpoint="language")
 async def index() -> Any:
     """The page, and saving the row that is being changed."""
     text, change = request.args.get("q", "").strip()[:MOST_TEXT], request.args.get("change", "")

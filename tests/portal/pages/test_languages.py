@@ -13,7 +13,7 @@ from schema.roles import Role
 from tests.people import COMMAND
 from tests.portal.visitor import Visitor, add_account
 
-PATH = "/administration/language"
+PATH = "/administration/customization/language"
 
 
 @dataclass(frozen=True)
