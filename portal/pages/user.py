@@ -14,16 +14,15 @@ from portal import gate, language
 from portal.finding import silent_nodes
 from portal.forms import Form, filled, submitted
 from portal.pages import calls as call_pages
-from portal.pages import inherited, owners, people_words, stale, texts, trail, user_form, ways_in
+from portal.pages import deeds, inherited, owners, people_words, stale, texts, trail, user_form, ways_in
 from portal.pages.users import blueprint
-from portal.refused import of_data
 from schema import access, calls, users
 from schema.claims import claim_calls
 from schema.profiles import User, UserFields
 from schema.refusals import Refusal
 from schema.roles import Permission, Role
 
-__all__ = ["blueprint", "called", "there"]
+__all__ = ["blueprint", "called", "page_of", "there"]
 
 RECENT_CALLS: Final = 10
 
@@ -39,7 +38,7 @@ async def show(user_id: UUID) -> str:
         "users/show.html",
         user=user,
         words=people_words,
-        rows=[call_pages.row(call) for call in recent.calls],
+        rows=[call_pages.row_of(call) for call in recent.calls],
         more_calls=recent.next is not None,
         sessions=len(await access.list_sessions(scope, user_id)) if manages else None,
         mail=await ways_in.last_mail(user_id) if manages else None,
@@ -81,7 +80,7 @@ async def new() -> Any:
             await _claim(made)
             if form.get("first_password") == "invitation":
                 await ways_in.invite(made)
-            return redirect(url_for("users.show", user_id=made.id), 303)
+            return redirect(page_of(made.id), 303)
     return await _form(form, offered, tenant=dict(tenants).get(chosen, "")), 422
 
 
@@ -91,24 +90,24 @@ async def edit(user_id: UUID) -> Any:
     user = await there(user_id)
     offered = await user_form.offer(user.tenant.id, user)
     if request.method == "GET":
-        return await _form(await user_form.filled_with(user, offered), offered, user)
+        return await _form(user_form.filled_with(user, offered), offered, user)
     form = await submitted()
     fields = await user_form.read(form, offered, user.fields)
     hashed = await ways_in.new_password(form, fields)
     if form.ok and not stale.check(form, user.fields):
-        differences = await _differences(user, fields, offered)
+        differences = _differences(user, fields, offered, form)
         return await _form(form, offered, user, differences=differences), stale.CONFLICT
     if form.ok:
         try:
-            changed = await users.update_user(gate.by(), user_id, fields)
+            changed = await users.update_user(gate.by(), user_id, fields, was=user.fields)
             if hashed:
-                await access.set_password(gate.by(), user_id, hashed, must_change=fields.must_change_password)
+                await ways_in.set_password(changed, hashed)
         except Refusal as refusal:
             form.refuse(refusal)
         else:
             await flash(gettext("Saved."))
             await _claim(changed, before=user)
-            return redirect(url_for("users.show", user_id=user_id), 303)
+            return redirect(page_of(user_id), 303)
     return await _form(form, offered, user), 422
 
 
@@ -116,25 +115,15 @@ async def edit(user_id: UUID) -> Any:
 async def disable(user_id: UUID) -> Any:
     """He cannot sign in any more; his calls are recorded as before."""
     user = await there(user_id)
-    try:
-        await users.disable_user(gate.by(), user_id)
-    except Refusal as refusal:
-        await flash(of_data(refusal), "danger")
-    else:
-        await flash(gettext("%(name)s is disabled and signed out.", name=called(user)))
-    return redirect(url_for("users.show", user_id=user_id), 303)
+    told = gettext("%(name)s is disabled and signed out.", name=called(user))
+    return await deeds.done(users.disable_user(gate.by(), user_id), told, page_of(user_id))
 
 
 @blueprint.post("/<uuid:user_id>/enable")
 async def enable(user_id: UUID) -> Any:
     user = await there(user_id)
-    try:
-        await users.enable_user(gate.by(), user_id)
-    except Refusal as refusal:
-        await flash(of_data(refusal), "danger")
-    else:
-        await flash(gettext("%(name)s is enabled.", name=called(user)))
-    return redirect(url_for("users.show", user_id=user_id), 303)
+    told = gettext("%(name)s is enabled.", name=called(user))
+    return await deeds.done(users.enable_user(gate.by(), user_id), told, page_of(user_id))
 
 
 @blueprint.post("/<uuid:user_id>/language", endpoint="language")
@@ -148,7 +137,11 @@ async def language_of(user_id: UUID) -> Any:
         abort(400)
     await users.set_language(gate.by(), user_id, code, zone)
     await flash(gettext("Saved."))
-    return redirect(url_for("users.show", user_id=user_id), 303)
+    return redirect(page_of(user_id), 303)
+
+
+def page_of(user_id: UUID) -> str:
+    return url_for("users.show", user_id=user_id)
 
 
 async def there(user_id: UUID) -> User:
@@ -197,10 +190,10 @@ async def _form(
     )
 
 
-async def _differences(user: User, fields: UserFields, offered: user_form.Offer) -> list[stale.Difference]:
+def _differences(user: User, fields: UserFields, offered: user_form.Offer, form: Form) -> list[stale.Difference]:
     """What is stored otherwise than it was filled in."""
-    stored = user_form.told(user.fields, offered, await user_form.logins(offered.scope, user.fields.manages_users))
-    given = user_form.told(fields, offered, await user_form.logins(offered.scope, fields.manages_users))
+    stored = user_form.told(user.fields, offered, user.managed_logins)
+    given = user_form.told(fields, offered, [one for one in form.values.get("manages_users", ()) if one])
     return stale.differences((label, one, other) for (label, one), (_, other) in zip(stored, given, strict=True))
 
 

@@ -7,13 +7,13 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
-from quart import flash, redirect, render_template, request, url_for
+from quart import flash, redirect, render_template, request
 from quart_babel import gettext, ngettext
 
 from portal import gate, sessions
 from portal.forms import filled, submitted
-from portal.pages import ways_in
-from portal.pages.user import blueprint, called, there
+from portal.pages import deeds, ways_in
+from portal.pages.user import blueprint, called, page_of, there
 from portal.refused import of_data
 from schema import access, users
 from schema.checked import MOST_CHARACTERS
@@ -38,7 +38,7 @@ async def invite(user_id: UUID) -> Any:
         except Refusal as refusal:
             form.refuse(refusal)
         else:
-            return redirect(url_for("users.show", user_id=user_id), 303)
+            return redirect(page_of(user_id), 303)
     return await render_template("users/invite.html", f=form, user=user), 422
 
 
@@ -60,17 +60,12 @@ async def end_sessions(user_id: UUID) -> Any:
                 name=called(user),
             )
         )
-    return redirect(url_for("users.show", user_id=user_id), 303)
+    return redirect(page_of(user_id), 303)
 
 
 @blueprint.post("/<uuid:user_id>/reset-second-factor")
 async def reset_second_factor(user_id: UUID) -> Any:
     """For somebody who lost his telephone: he signs in with his password alone, and may set up a new one."""
     user = await there(user_id)
-    try:
-        await access.clear_totp(gate.by(), user_id)
-    except Refusal as refusal:
-        await flash(of_data(refusal), "danger")
-    else:
-        await flash(gettext("%(name)s signs in without a second factor now.", name=called(user)))
-    return redirect(url_for("users.show", user_id=user_id), 303)
+    told = gettext("%(name)s signs in without a second factor now.", name=called(user))
+    return await deeds.done(ways_in.end_second_factor(user_id), told, page_of(user_id))

@@ -7,7 +7,7 @@ Not here: the pages around it (`users.py`), what is stored (`schema/users.py`).
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, Literal, cast
 from uuid import UUID
 
 from quart_babel import gettext
@@ -62,7 +62,7 @@ async def offer(tenant_id: UUID, user: User | None = None) -> Offer:
     )
 
 
-async def filled_with(user: User, offered: Offer) -> Form:
+def filled_with(user: User, offered: Offer) -> Form:
     """The form with what is stored of a user."""
     fields = user.fields
     form = filled(
@@ -78,7 +78,7 @@ async def filled_with(user: User, offered: Offer) -> Form:
         time_zone=fields.time_zone,
         phones=fields.phones,
         manages_groups=[offered.group_names.get(one, "") for one in fields.manages_groups],
-        manages_users=await logins(offered.scope, fields.manages_users),
+        manages_users=user.managed_logins,
     )
     form.values[FIELD] = [version(fields)]
     return form
@@ -99,7 +99,7 @@ async def read(form: Form, offered: Offer, kept: UserFields | None = None) -> Us
         **texts,
         role=_role(role) if "role" not in form.errors else Role.USER,
         group_id=UUID(group) if group and "group_id" not in form.errors else None,
-        authentication=form.choice("authentication", people_words.AUTHENTICATION),
+        authentication=cast(Literal["password", "oidc"], form.choice("authentication", people_words.AUTHENTICATION)),
         may_sign_in=form.checked("may_sign_in"),
         must_change_password=form.checked("must_change_password"),
         confidential=form.checked("confidential") if offered.may_hide else bool(kept and kept.confidential),
@@ -162,12 +162,6 @@ def inherited_words(user: User | None) -> dict[str, str]:
         "inherited_language": inherited.told_language(user.inherited_language),
         "inherited_zone": inherited.told_zone(user.inherited_time_zone),
     }
-
-
-async def logins(scope: Scope, user_ids: Sequence[UUID]) -> list[str]:
-    """The logins of these users, as far as the scope reaches them."""
-    found = await users.get_users(scope, user_ids)
-    return [found[one].fields.login for one in user_ids if one in found]
 
 
 def _within(tenant_id: UUID) -> Scope:

@@ -17,6 +17,7 @@ from portal import csv_files, gate
 from portal.errors import by_script
 from portal.pages import lists, owners, paging, people_words, texts
 from schema import audit, groups, importing, roles_kept, users
+from schema.checked import MOST_CHARACTERS
 from schema.entries import Action, Resource
 from schema.roles import Permission, Role
 from schema.values import Scope
@@ -57,7 +58,7 @@ async def index() -> str:
 async def complete() -> dict[str, Any]:
     """Proposals for what is typed: users who are not disabled, those whose name or login begins so first."""
     scope = gate.scope()
-    found = await users.find_users(scope, request.args.get("text", "")[: texts.MOST_TYPED], PROPOSED)
+    found = await users.find_users(scope, request.args.get("text", "")[:MOST_CHARACTERS], PROPOSED)
     known = await users.get_users(scope, [one.id for one in found])
     items = [known[one.id] for one in found if one.id in known]
     return {"items": [{"id": str(user.id), "login": user.fields.login, "name": user.fields.name} for user in items]}

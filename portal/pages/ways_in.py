@@ -8,16 +8,23 @@ from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
+import structlog
 from quart import flash
 from quart_babel import format_datetime, gettext
 
-from portal import gate, links, passwords
+from portal import gate, links, passwords, sessions, signin
 from portal import mails as letters
 from portal.config import portal
 from portal.forms import Form
+from portal.pages.password import tell_of_change
+from portal.proxy import client_address
 from schema import access, mails, people
+from schema.database import DatabaseError
 from schema.mails import MailKind, MailState
 from schema.profiles import User, UserFields
+from schema.refusals import Refusal
+
+log = structlog.get_logger()
 
 # Of the last mails to somebody, one that holds a link is among so many.
 LATEST: Final = 10
@@ -75,8 +82,33 @@ async def _hashed(form: Form, given: str, fields: UserFields) -> str:
     try:
         return await portal().passwords.hash(given)
     except passwords.Busy:
-        form.wrong(gettext("Too many passwords are being checked just now. Try again in a moment."), "password")
-        return ""
+        raise signin.busy() from None
+
+
+async def set_password(user: User, hashed: str) -> None:
+    """Somebody has this password from now on, and is told by mail where he has an address.
+
+    Errors: Refusal, NotThere.
+    """
+    must_change = user.fields.must_change_password
+    sessions.forget(await access.set_password(gate.by(), user.id, hashed, must_change=must_change))
+    account = await people.account(user.id)
+    if account is not None:
+        await tell_of_change(account)
+
+
+async def end_second_factor(user_id: UUID) -> None:
+    """Somebody signs in with his password alone from now on, and is told by mail where he has an address.
+
+    Errors: Refusal, NotThere.
+    """
+    await access.clear_totp(gate.by(), user_id)
+    account = await people.account(user_id)
+    if account is not None and account.email:
+        try:
+            await mails.queue_mail(None, await letters.second_factor_off_mail(account, client_address()))
+        except (DatabaseError, Refusal) as error:  # it is off all the same
+            log.warning("second_factor_mail_not_queued", user=str(user_id), reason=str(error))
 
 
 async def last_mail(user_id: UUID) -> str:
