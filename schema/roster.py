@@ -5,6 +5,7 @@ Not here: changes (`users.py`), whom one may see (`sight.py`), who signs in (`ac
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final, Literal
 from uuid import UUID
@@ -16,7 +17,7 @@ from schema.ground import kept_grant
 from schema.inheritance import FROM_PLATFORM, FROM_TEAM, FROM_TENANT, for_users
 from schema.profiles import Listed, Named, Phone, PhoneFields, RecordingMode, User, UserFields
 from schema.records import clean
-from schema.roles import READY_MADE, Role
+from schema.roles import READY_MADE, Reach, Role
 from schema.sight import Sight, cursor_of
 from schema.sql import rows_in
 from schema.values import Scope
@@ -74,7 +75,11 @@ async def list_users(
 
 @lookup
 async def get_user(scope: Scope, user_id: UUID) -> User | None:
-    """A user; None where there is none, or where the scope does not reach him."""
+    """A user; None where there is none, or where the scope does not reach him. Everybody reaches himself, also an
+    operator who looks at another tenant.
+    """
+    if user_id == scope.user_id:
+        scope = replace(scope, reach=Reach.PLATFORM)
     found = await users_by_id(scope, [user_id])
     return found.get(user_id)
 

@@ -123,11 +123,15 @@ async def set_language(by: By, user_id: UUID, language: str, time_zone: str) -> 
     Errors: Refusal (language_unknown, zone_unknown), NotThere.
     """
     async with changing(by):
-        await _reread(by, user_id)
+        if await get_user(by.scope, user_id) is None:
+            raise NotThere
         row = await _row(user_id)
         row.language, row.time_zone = checked.language(language), checked.time_zone(time_zone)
         await row.save()
-        return await _reread(by, user_id)
+        changed = await get_user(by.scope, user_id)
+    if changed is None:
+        raise NotThere
+    return changed
 
 
 @unit
