@@ -223,6 +223,14 @@ def token(context: typer.Context) -> None:
 
 
 @app.command(context_settings=WORDS_OF_THE_HOUSE)
+def tenant(context: typer.Context) -> None:
+    """Tenants: organisations that share this system and see nothing of each other."""
+    from portal.accounts_command import tenants
+
+    tenants(context.args, prog_name="earshot tenant", obj=_database)
+
+
+@app.command(context_settings=WORDS_OF_THE_HOUSE)
 def audit(context: typer.Context) -> None:
     """The audit trail: whether anybody touched it."""
     from actors.keyfile import read_master_key
