@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 import structlog
 
-from archive import postman
 from archive.postman import LOOK_EVERY_S, MOST_ATTEMPTS, REST_S, Postman, pause_after
 from schema import mails, platform
 from schema.database import Database, open_database, rows, unit
@@ -172,14 +171,15 @@ async def test_the_log_tells_of_no_address_and_no_content(database: Database) ->
     assert "set-password" not in repr(logs)
 
 
-async def test_old_mails_are_forgotten_by_the_way(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    forgotten: list[datetime] = []
+async def test_old_mails_are_forgotten_by_the_way(database: Database) -> None:
+    @unit
+    async def age() -> None:
+        await rows("UPDATE mail_message SET created_at = $1", datetime.now(UTC) - mails.KEPT - timedelta(days=1))
 
-    async def forget_old(now: datetime) -> None:
-        forgotten.append(now)
-
-    monkeypatch.setattr(postman.mails, "forget_old", forget_old)
-    one = Postman()
-    await one.deliver_next()
-    await one.deliver_next()
-    assert len(forgotten) == 1
+    with mail_server() as server:
+        await set_server(server.port)
+        await mails.queue_mail(None, a_mail())
+        await Postman().deliver_next()
+    await age()
+    await Postman().deliver_next()
+    assert await mails.count_mails(COMMAND.scope) == {}
