@@ -17,6 +17,7 @@ from schema.columns import as_id
 from schema.database import is_sqlite, rows
 from schema.entries import By
 from schema.profiles import Named
+from schema.records import clean
 from schema.refusals import NotThere, Refusal
 from schema.roles import READY_MADE, Grant, Permission, Reach, Role
 from schema.sight import Sight
@@ -99,8 +100,8 @@ async def ground(
         room=await _room(tenant_id, tenants[0]["max_users"]),
         teams=await _teams(scope, tenant_id),
         roles={as_id(row["id"]): kept_role(row) for row in await _roles(tenant_id)},
-        logins=await _by_login(tenant_id, {login.casefold() for login in logins}),
-        lines=await _by_line(tenant_id, set(lines)),
+        logins=await _by_login(tenant_id, {clean(login).casefold() for login in logins}),
+        lines=await _by_line(tenant_id, {clean(line) for line in lines}),
         people=await people_of(scope, tenant_id, set(people)),
     )
 

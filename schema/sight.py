@@ -59,7 +59,8 @@ class Sight:
     def holds(self, column: str, text: str) -> str:
         """A condition that a folded column holds the text."""
         # As LIKE without its patterns; SQLite's would fold by itself, and only ASCII.
-        place = self.value(folded(clean(text.strip())))
+        # Lines end only between what is searched: `checked.searched`.
+        place = self.value(folded(clean(text.strip().replace("\n", " "))))
         return f"instr({column}, {place}) > 0" if is_sqlite() else f"strpos({column}, {place}) > 0"
 
     def after(self, key: str, row_id: str, cursor: str | None) -> list[str]:

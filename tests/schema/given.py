@@ -6,7 +6,8 @@ from uuid import UUID
 
 from schema import users
 from schema.columns import new_id
-from schema.roles import Role
+from schema.entries import Application, By
+from schema.roles import Permission, Role
 from schema.values import (
     Account,
     CallRecord,
@@ -14,6 +15,7 @@ from schema.values import (
     PartyRecord,
     PauseRecord,
     RecordingRecord,
+    Scope,
     StreamRecord,
 )
 from tests.people import COMMAND
@@ -70,3 +72,10 @@ def a_full_call(**changes: Any) -> CallRecord:
 async def a_user(login: str, role: Role = Role.USER, tenant: str | None = None, **more: Any) -> Account:
     given = {"name": login.title(), "password_hash": "", "may_sign_in": True}
     return await users.add_user(COMMAND, login, role=role, tenant=tenant, **given | more)
+
+
+def by(account: Account) -> By:
+    """Who does something: a user, with what his role gives him."""
+    grant = account.grant
+    scope = Scope(account.tenant_id, account.id, grant.reach, Permission.VIEW_CONFIDENTIAL in grant.permissions)
+    return By(scope, grant, Application.WEB, account.id, account.login, account.name)
