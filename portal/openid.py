@@ -30,13 +30,14 @@ DISCOVERY: Final = "/.well-known/openid-configuration"
 SCOPES: Final = "openid profile email"
 # The kind of key that each takes.
 ALGORITHMS: Final[Mapping[str, type[RSAKey] | type[ECKey]]] = {"RS256": RSAKey, "ES256": ECKey}
+# Providers publish a few keys; some, their whole certificates.
+MOST_BYTES: Final = 256 * 1024
 ANSWER_WITHIN_S: Final = 10.0
 # A proxy of the environment would be asked past our transport.
 _OPTIONS: Final[Mapping[str, Any]] = {"timeout": ANSWER_WITHIN_S, "follow_redirects": False, "trust_env": False}
+_TOO_LONG: Final = f"an answer of more than {MOST_BYTES} bytes"
 # All that one step of signing in asks the provider.
 STEP_WITHIN_S: Final = 20.0
-# Providers publish a few keys; some, their whole certificates.
-MOST_BYTES: Final = 256 * 1024
 KNOWN_FOR_S: Final = 3600.0
 # A key that we do not know is looked for, but not for each token that somebody makes up.
 LOOK_AGAIN_AFTER_S: Final = 30.0
@@ -266,9 +267,13 @@ class _BoundedStream(httpx2.AsyncByteStream):
         taken = 0
         async for chunk in self._inner:
             taken += len(chunk)
-            if taken > MOST_BYTES:
-                raise httpx2.ReadError(f"an answer of more than {MOST_BYTES} bytes")
-            yield chunk
+            if taken <= MOST_BYTES:
+                yield chunk
+            else:
+                # The connection is closed: what is still read from it ends with an error, and with it the iteration.
+                await self._inner.aclose()
+        if taken > MOST_BYTES:
+            raise httpx2.ReadError(_TOO_LONG)
 
     async def aclose(self) -> None:
         await self._inner.aclose()
