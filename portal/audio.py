@@ -34,6 +34,8 @@ from portal import gate, ranges
 from portal.config import portal
 from portal.errors import Problem
 from portal.finding import find_call
+from portal.notes import note_heard
+from schema.entries import Action
 from schema.values import CallRecord, CallStage, CallView, PartyRecord, RecordingRecord
 
 log = structlog.get_logger()
@@ -110,7 +112,7 @@ def wanted_format() -> AudioFormat | None:
 
 
 async def send(call: CallView, form: AudioFormat | None, *, named: bool = False) -> Response:
-    """The answer to the request at hand for a call's audio; `named`: as a file to keep.
+    """The answer to the request at hand for a call's audio; `named`: as a file to keep. The audit trail tells of it.
 
     Raises `Problem`: 404 without audio, 409 before the call is finished, 416, 503 where it cannot be converted.
     """
@@ -126,6 +128,11 @@ async def send(call: CallView, form: AudioFormat | None, *, named: bool = False)
         stored = await _converted(sources.transcoder, stored, call.record.id, recording, form)
         etag = f"{recording.sha256}-{form}-{stored.size:x}-{stored.modified_ns:x}"
     disposition = content_disposition(call.record, form) if named else ""
+    try:
+        await note_heard(call, Action.DOWNLOAD if named else Action.PLAYBACK, {"format": form})
+    except BaseException:
+        stored.close()
+        raise
     sent = ranges.Representation(stored, CONTENT_TYPES[form], etag, disposition)
     return ranges.answer(sent, request.method, request.headers)
 

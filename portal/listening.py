@@ -15,7 +15,8 @@ Not here: who may (`gate.py`), sound (`relay.py`).
 
 import json
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from typing import Any, Final
 from uuid import UUID
@@ -32,8 +33,10 @@ from portal.config import portal
 from portal.finding import RUNNING, look_for_running, look_for_these
 from portal.gate import CLOSED_SIGN_IN
 from portal.gateways import Levels
+from portal.notes import note_soon
 from portal.relay import CALL_ENDED, NO_ANSWER, NO_SUCH_CALL, Listener
 from schema.database import DatabaseError
+from schema.entries import Action
 from schema.values import CallView
 
 log = structlog.get_logger()
@@ -98,7 +101,8 @@ async def listen(call_id: UUID) -> None:
         return
     try:
         async with portal().gateways.listen(call) as listener:
-            await _guarded(lambda: _pass_on(listener), lambda: look_for_running(call_id))
+            with _noted(call):
+                await _guarded(lambda: _pass_on(listener), lambda: look_for_running(call_id))
     except* NoSuchCall:
         await _refuse(CALL_ENDED, gettext("Call ended"), gettext("This call has ended: there is nothing to listen to."))
     except* GatewayError:
@@ -150,6 +154,18 @@ async def levels() -> None:
             nursery.cancel_scope.cancel()
 
     await _guarded(both, look_again)
+
+
+@contextmanager
+def _noted(call: CallView) -> Iterator[None]:
+    """The audit trail tells of the listening inside: when it began, and when it ended."""
+    note_soon(call, Action.LIVE_MONITOR_START)
+    began_s = trio.current_time()
+    try:
+        yield
+    finally:
+        lasted_s = trio.current_time() - began_s
+        note_soon(call, Action.LIVE_MONITOR_END, {"duration": f"{lasted_s:.1f}"})
 
 
 async def _send_levels(

@@ -69,13 +69,14 @@ async def note(
     tenant_id: UUID | None,
     details: Mapping[str, str] | None = None,
     origin: str | None = None,
+    at: datetime | None = None,
 ) -> None:
     """Writes an entry of what changes no field: somebody signed in, listened, paused.
 
-    With an `origin`, it is told once, however often it is noted.
+    With an `origin`, it is told once, however often it is noted. `at`: when it was, if not now.
     """
     async with changing(by) as changes:
-        changes.note(resource, action, about or About(), tenant_id=tenant_id, details=details, origin=origin)
+        changes.note(resource, action, about or About(), tenant_id=tenant_id, details=details, origin=origin, at=at)
 
 
 @reading

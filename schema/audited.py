@@ -66,7 +66,10 @@ class Audit:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One entry to be: who changed what, old and new value of each field that was modified, all others."""
+    """One entry to be: who changed what, old and new value of each field that was modified, all others.
+
+    `at`: when, if that was before it is told.
+    """
 
     by: By
     resource: Resource
@@ -77,6 +80,7 @@ class Change:
     fields: Mapping[str, tuple[str, str]]
     unchanged: Mapping[str, str]
     origin: str | None = None
+    at: datetime | None = None
 
 
 class Changes:
@@ -114,13 +118,14 @@ class Changes:
         details: Mapping[str, str] | None = None,
         fields: Mapping[str, tuple[str, str]] | None = None,
         origin: str | None = None,
+        at: datetime | None = None,
     ) -> None:
         """Something was done that changes no field, or those `fields` of a table that tells nothing by itself.
 
-        With an `origin`, it is told once, however often it is noted.
+        With an `origin`, it is told once, however often it is noted. `at`: when it was, if not now.
         """
         told = (details or {}, fields or {})
-        self._made.append(Change(self._by, resource, action, about, tenant_id, *told, {}, origin))
+        self._made.append(Change(self._by, resource, action, about, tenant_id, *told, {}, origin, at))
 
     def made(self, row: "Audited", old: Mapping[str, str] | None, new: Mapping[str, str] | None) -> None:
         """A row was created (no `old`), deleted (no `new`) or changed."""
@@ -348,7 +353,7 @@ async def _insert(change: Change) -> None:
     entry: dict[str, Any] = {
         "id": new_id(),
         "tenant_id": change.tenant_id,
-        "at": datetime.now(UTC),
+        "at": change.at or datetime.now(UTC),
         "initiator_id": by.account_id,
         "initiator_login": by.login,
         "initiator_name": by.name,

@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Final
 from uuid import UUID
 
-from schema import interactions
+from schema import interactions, pauses
 from schema import records as kept
 from schema.columns import as_id
 from schema.database import rows, transaction, unit
@@ -151,6 +151,7 @@ async def store(given: Sequence[CallRecord], *, final: bool) -> None:
         if changed:
             await _replace_children(changed)
             await interactions.assign(changed)
+            await pauses.tell(changed, final=final)
 
 
 async def _fitting(given: Sequence[CallRecord]) -> list[CallRecord]:

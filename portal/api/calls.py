@@ -15,6 +15,7 @@ from quart_babel import gettext
 from quart_trio.wrappers import TrioResponse
 
 from live.errors import GatewayError, NoSuchCall, Refused
+from live.messages import Answer
 from portal import gate, refused
 from portal.api.models import DEFAULT_LIMIT, MOST_CALLS, CallList, RecordingChange, RecordingState, call_of
 from portal.api.openapi import document
@@ -22,8 +23,11 @@ from portal.audio import send, wanted_format
 from portal.config import portal
 from portal.errors import Problem
 from portal.finding import RUNNING, find_call, find_running, note_running, silent_nodes
+from portal.notes import note_soon
 from schema import calls
-from schema.values import CallStage
+from schema.entries import Action
+from schema.pauses import pause_origin, position, resume_origin
+from schema.values import CallStage, CallView
 
 JSON: Final = "application/json"
 # Finding the recorder and its answer together: who pressed a button waits no longer.
@@ -94,7 +98,17 @@ async def change_recording(call_id: UUID) -> Response:
             "Ask again: doing it twice changes nothing."
         )
         raise Problem(504, gettext("No answer"), told) from error
+    _note(view, change, done)
     return _json(RecordingState(done.state, done.position_s))
+
+
+def _note(view: CallView, change: RecordingChange, done: Answer) -> None:
+    """Told by what it is known by in the journal: there the archive finds it, too."""
+    call_id, login, at_s = view.record.id, gate.account().login, done.position_s
+    if change.state == "paused":
+        note_soon(view, Action.PAUSE, position(at_s), pause_origin(call_id, at_s, login))
+    elif done.state == "recording" and at_s:  # at 0 it had never been paused
+        note_soon(view, Action.RESUME, position(at_s), resume_origin(call_id, at_s))
 
 
 def _ended() -> Problem:

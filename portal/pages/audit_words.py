@@ -17,6 +17,7 @@ from quart_babel import get_locale, gettext, ngettext
 from portal import gate
 from portal.pages.audit_fields import field_name
 from portal.pages.people_words import Words
+from portal.pages.presentation import duration
 from schema.entries import Action, Application, Entry, Resource
 
 # A sentence names so many fields; the entry's page shows all.
@@ -244,14 +245,14 @@ def _not_signed_in(entry: Entry) -> str:
 
 
 def _call_paused(entry: Entry) -> str:
-    at = entry.details.get("position")
+    at = _clock(entry, "position")
     if at:
         return gettext("The recording of the call %(name)s was paused at %(position)s.", name=_name(entry), position=at)
     return gettext("The recording of the call %(name)s was paused.", name=_name(entry))
 
 
 def _call_resumed(entry: Entry) -> str:
-    at = entry.details.get("position")
+    at = _clock(entry, "position")
     if at:
         return gettext(
             "The recording of the call %(name)s was resumed at %(position)s.", name=_name(entry), position=at
@@ -269,12 +270,20 @@ def _call_downloaded(entry: Entry) -> str:
 
 
 def _monitored(entry: Entry) -> str:
-    lasted = entry.details.get("duration")
+    lasted = _clock(entry, "duration")
     if lasted:
         return gettext(
             "The call %(name)s was no longer listened to, after %(duration)s.", name=_name(entry), duration=lasted
         )
     return gettext("The call %(name)s was no longer listened to.", name=_name(entry))
+
+
+def _clock(entry: Entry, detail: str) -> str:
+    """A number of seconds as `0:59`; empty where there is none."""
+    try:
+        return duration(float(entry.details[detail]))
+    except (KeyError, ValueError):
+        return ""
 
 
 def _manages(entry: Entry) -> dict[str, str]:

@@ -4,7 +4,7 @@ The engine here is an object: the real one, with its gateway, is beneath `tests/
 """
 
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -81,9 +81,11 @@ def engine() -> Engine:
 
 
 @pytest.fixture
-async def app(config: PortalConfig, database: Database, engine: Engine) -> QuartTrio:
+async def app(config: PortalConfig, database: Database, engine: Engine) -> AsyncIterator[QuartTrio]:
     await clerk.heartbeat(NodeRecord(NODE, "ws://127.0.0.1:5065", "1", datetime.now(UTC)))
-    return create_app(config, engine)
+    app = create_app(config, engine)
+    async with app.test_app():
+        yield app
 
 
 Person = Callable[..., Awaitable[tuple[Account, str]]]
