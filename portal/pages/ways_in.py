@@ -28,12 +28,12 @@ log = structlog.get_logger()
 
 # Of the last mails to somebody, one that holds a link is among so many.
 LATEST: Final = 10
-FIRST_PASSWORD: Final = ("invitation", "password", "none")
+FIRST_ACCESS: Final = ("invitation", "password", "none")
 
 
 async def first_password(form: Form, fields: UserFields) -> str:
     """The hash of the password that somebody new is given; empty where he gets an invitation, or none for now."""
-    chosen = form.choice("first_password", FIRST_PASSWORD)
+    chosen = form.choice("first_access", FIRST_ACCESS)
     given = form.secret("password", most=passwords.MOST_CHARACTERS)
     if fields.authentication != "password" or chosen == "none":
         return ""
