@@ -6,6 +6,7 @@ What it says can be bent: by `claims`, which are put over the right ones, and by
 
 import base64
 import hashlib
+import hmac
 import json
 import secrets
 import time
@@ -18,7 +19,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from joserfc import jwt
-from joserfc.jwk import ECKey, OctKey, RSAKey
+from joserfc.jwk import ECKey, RSAKey
 
 CLIENT_ID, CLIENT_SECRET = "earshot", "s3cret"
 
@@ -72,8 +73,11 @@ class Provider:
         if method not in self.methods:
             return 401, {"error": "invalid_client", "error_description": f"{method} is not for you"}
         digest = hashlib.sha256(asked["code_verifier"].encode()).digest()
-        challenge = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
-        if begun is None or begun["code_challenge"] != challenge or begun["redirect_uri"] != asked["redirect_uri"]:
+        if (
+            begun is None
+            or begun["code_challenge"] != _base64(digest)
+            or begun["redirect_uri"] != asked["redirect_uri"]
+        ):
             return 400, {"error": "invalid_grant", "error_description": "No such code."}
         return 200, {"access_token": "a", "token_type": "Bearer", "id_token": self.id_token(begun["nonce"])}
 
@@ -92,9 +96,12 @@ class Provider:
         } | self.claims
         claims = {name: value for name, value in claims.items() if value is not None}
         header = {"alg": self.algorithm, "kid": self.key.kid} if self.key.kid else {"alg": self.algorithm}
-        if self.algorithm == "none":
-            parts = (json.dumps(part).encode() for part in ({"alg": "none"}, claims))
-            return ".".join(base64.urlsafe_b64encode(part).rstrip(b"=").decode() for part in parts) + "."
+        if self.algorithm in ("none", "HS256"):
+            # What forgers make: without a signature, or with our public key taken for a shared secret.
+            parts = (_base64(json.dumps(part).encode()) for part in (header, claims))
+            signed = ".".join(parts)
+            mac = hmac.digest(self.key.as_pem(private=False), signed.encode(), "sha256")
+            return f"{signed}.{_base64(mac) if self.algorithm == 'HS256' else ''}"
         return jwt.encode(header, claims, self.key, algorithms=[self.algorithm])
 
 
@@ -163,7 +170,5 @@ def elliptic_key() -> ECKey:
     return ECKey.generate_key("P-256", {"kid": "two", "use": "sig"})
 
 
-def shared_key(given: Provider) -> OctKey:
-    """The provider's public key, taken for a shared secret: what a forger has."""
-    secret = base64.urlsafe_b64encode(given.key.as_pem(private=False)).rstrip(b"=").decode()
-    return OctKey.import_key({"kty": "oct", "k": secret, "kid": "one"})
+def _base64(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
