@@ -34,7 +34,7 @@ FLAGS = [
 ]
 DESKTOP = {"width": 1280, "height": 800}
 # What Chromium itself writes about an answer that a test asks for on purpose.
-EXPECTED = re.compile(r"Failed to load resource: the server responded with a status of (401|403|404|409|429|504)")
+EXPECTED = re.compile(r"Failed to load resource: the server responded with a status of (401|403|404|409|422|429|504)")
 
 # Between two looks at a page.
 LOOK_S = 0.05

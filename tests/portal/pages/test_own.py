@@ -1,7 +1,6 @@
 """What people do for their own security: password, browsers, second factor, tokens."""
 
 import re
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pyotp
@@ -10,7 +9,7 @@ import pytest
 from portal import agents, second_factor
 from portal.limits import LOGIN
 from portal.tokens import TOKEN_PREFIX
-from schema import access, people
+from schema import access, audit, people
 from schema.access import by_owner
 from schema.roles import Permission, Role
 from schema.values import Account
@@ -402,7 +401,6 @@ async def test_a_token_is_no_session(visitor: Visitor) -> None:
 
 
 async def access_trail() -> list[tuple[str, str]]:
-    from schema import audit
 
-    entries = await audit.list_entries(replace(COMMAND.scope))
+    entries = await audit.list_entries(COMMAND.scope)
     return [(str(entry.action), entry.initiator_login) for entry in entries.items]
