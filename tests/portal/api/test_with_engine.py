@@ -44,7 +44,9 @@ async def running(config: PortalConfig, database: Database, person: Person, tmp_
         await clerk.heartbeat(NodeRecord(NODE, station.gateway.url, "1", datetime.now(UTC)))
         await keep(id=phones.call.id, node=NODE)
         _, token = await person("ada")
-        yield Running(Api(create_app(config, gateways), token), station, phones)
+        app = create_app(config, gateways)
+        async with app.test_app():
+            yield Running(Api(app, token), station, phones)
 
 
 async def test_pausing_and_resuming_are_answered_with_state_and_position(running):
