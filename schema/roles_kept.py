@@ -59,8 +59,8 @@ async def copy_role(by: By, source: Role | UUID, fields: RoleFields) -> KeptRole
         if not isinstance(base, Role):
             of = await _row(by, base)
             tenant_id, base = of.tenant_id, Role(of.base)
-        name = await _name(tenant_id, fields, None)
         _within(by, fields)
+        name = await _name(tenant_id, fields, None)
         row = await RoleCopy.create(
             tenant_id=tenant_id,
             name=name,
