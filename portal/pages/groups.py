@@ -13,6 +13,7 @@ from quart import Blueprint, abort, flash, redirect, render_template, request, u
 from quart_babel import gettext
 
 from portal import gate, language
+from portal.errors import by_script
 from portal.forms import Form, filled, submitted
 from portal.pages import inherited, lists, owners, paging, stale, trail
 from portal.pages.deeds import done
@@ -30,14 +31,14 @@ blueprint: Final = Blueprint("groups", __name__, url_prefix="/administration/gro
 
 @blueprint.get("")
 async def index() -> str:
-    """The groups, by name."""
+    """The groups, by name; for scripts the table alone."""
     text, here = request.args.get("q", "").strip(), paging.at_hand()
     found = await lists.asked(
         groups.list_groups(gate.scope(), text=text, status=lists.status(), limit=lists.ROWS, cursor=here.cursor)
     )
     older, newer = here.links("groups.index", len(found.items), found.next, q=text, status=lists.kept_status())
     return await render_template(
-        "groups/index.html",
+        "groups/table.html" if by_script() else "groups/index.html",
         groups=found.items,
         q=text,
         status=lists.kept_status(),

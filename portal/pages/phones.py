@@ -11,6 +11,7 @@ from quart import Blueprint, abort, flash, redirect, render_template, request, u
 from quart_babel import gettext, ngettext
 
 from portal import gate
+from portal.errors import by_script
 from portal.forms import Form, filled, submitted
 from portal.pages import lists, owners, paging, stale, trail
 from schema import phones, users
@@ -28,14 +29,14 @@ blueprint: Final = Blueprint("phones", __name__, url_prefix="/administration/pho
 
 @blueprint.get("")
 async def index() -> str:
-    """The lines, in their order."""
+    """The lines, in their order; for scripts the table alone."""
     text, here = request.args.get("q", "").strip(), paging.at_hand()
     found = await lists.asked(
         phones.list_phones(gate.scope(), text=text, status=lists.status(), limit=lists.ROWS, cursor=here.cursor)
     )
     older, newer = here.links("phones.index", len(found.items), found.next, q=text, status=lists.kept_status())
     return await render_template(
-        "phones/index.html",
+        "phones/table.html" if by_script() else "phones/index.html",
         phones=found.items,
         q=text,
         status=lists.kept_status(),

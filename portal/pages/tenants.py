@@ -14,6 +14,7 @@ from quart_babel import format_decimal, gettext
 
 from portal import gate, language
 from portal.accent import accent
+from portal.errors import by_script
 from portal.finding import silent_nodes
 from portal.forms import Form, filled, submitted
 from portal.language import size
@@ -77,14 +78,14 @@ class Row:
 
 @blueprint.get("/administration/tenants")
 async def index() -> str:
-    """The tenants, by name."""
+    """The tenants, by name; for scripts the table alone."""
     text, here = request.args.get("q", "").strip(), paging.at_hand()
     found = await lists.asked(
         tenants.list_tenants(owners.everything(), text=text, status=lists.status(), limit=ROWS, cursor=here.cursor)
     )
     older, newer = here.links("tenants.index", len(found.items), found.next, q=text, status=lists.kept_status())
     return await render_template(
-        "tenants/index.html",
+        "tenants/table.html" if by_script() else "tenants/index.html",
         rows=[await _row(tenant) for tenant in found.items],
         q=text,
         status=lists.kept_status(),
