@@ -14,7 +14,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, time, timedelta
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Final, Literal
@@ -22,7 +22,6 @@ from zoneinfo import ZoneInfo, available_timezones
 
 import pytz
 from babel.core import Locale, get_global
-from babel.dates import get_timezone_location
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.support import NullTranslations, Translations
@@ -215,11 +214,20 @@ def _zones(locale: Locale, today: date) -> tuple[tuple[str, str], ...]:
 def _zone_name(name: str, locale: Locale, today: date) -> str:
     if name == DEFAULT_ZONE:
         return name
-    known = get_global("zone_aliases").get(name, name)
-    city = get_timezone_location(known, locale=locale, return_city=True)
+    places = (locale.time_zones.get(each, {}) for each in (name, *_older_names().get(name, ())))
+    city = next((place["city"] for place in places if "city" in place), name.rpartition("/")[2].replace("_", " "))
     minutes = _offset_minutes(name, today)
     hours, rest = divmod(abs(minutes), 60)
     return f"{city} (UTC{'-' if minutes < 0 else '+'}{hours:02}:{rest:02})"
+
+
+@cache
+def _older_names() -> Mapping[str, list[str]]:
+    """Under which Babel's data may have a place, by the name of now."""
+    older: dict[str, list[str]] = {}
+    for old, new in get_global("zone_aliases").items():
+        older.setdefault(new, []).append(old)
+    return older
 
 
 def _offset_minutes(name: str, today: date) -> int:
