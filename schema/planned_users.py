@@ -72,7 +72,7 @@ class UserLines:
         self._seen.add(key)
         user_id = self._there.logins.get(key) or self._new.get(key, _NOBODY)
         old = self._known.get(user_id)
-        fields = users.examined(self._by, self._there, self._understood(login, cells, old), old)
+        fields = users.examined(self._by, self._there, self._understood(login, cells, old, user_id), old)
         if old is None:
             self._made.append((user_id, fields))
         else:
@@ -95,7 +95,7 @@ class UserLines:
             if fields.manages_groups or fields.manages_users:
                 await users.assign(user_id, fields.manages_groups, fields.manages_users)
 
-    def _understood(self, login: str, cells: Mapping[str, str], old: User | None) -> UserFields:
+    def _understood(self, login: str, cells: Mapping[str, str], old: User | None, user_id: UUID) -> UserFields:
         """The user's fields with what the line says of them."""
         fields = UserFields(login=login) if old is None else old.fields
         if old is not None:
@@ -118,7 +118,7 @@ class UserLines:
         if "manages" in cells:
             managed = [self._managed(name, fields) for name in several(cells["manages"])]
             groups = tuple(one for one in managed if one in self._there.teams)
-            people = tuple(one for one in managed if one not in self._there.teams)
+            people = tuple(one for one in managed if one not in self._there.teams and one != user_id)
             same = set(groups) == set(fields.manages_groups), set(people) == set(fields.manages_users)
             said["manages_groups"] = fields.manages_groups if same[0] else groups
             said["manages_users"] = fields.manages_users if same[1] else people

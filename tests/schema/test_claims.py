@@ -68,3 +68,20 @@ async def test_nothing_else_is_claimed(database_url: str) -> None:
         assert await seen(amy) == {}
         everything = await calls.list_calls(Scope(DEFAULT_TENANT, new_id(), "tenant"), silent_nodes=())
         assert {view.record.id for view in everything.calls} == {bens.id, others.id, shared.id, running.id}
+
+
+async def test_many_users_get_theirs_at_once(database_url: str) -> None:
+    async with open_database(database_url, key=KEY):
+        between = a_full_call(caller=PartyRecord("1"), callee=PartyRecord("2"))
+        across = a_full_call(caller=PartyRecord("1"), callee=PartyRecord("3"))
+        nobodys = a_full_call(caller=PartyRecord("4"), callee=PartyRecord("5"))
+        for call in (between, across, nobodys):
+            await clerk.finish(call)
+        amy, bob = await a_user("amy", phones=["1"]), await a_user("bob", phones=["2"])
+        eve = await a_user("eve", tenant="Acme", phones=["3"])
+        given = [(one.tenant_id, one.id) for one in (amy, bob, eve)]
+        assert await claims.claim_calls_of(given) == 2
+        assert [set(await seen(one)) for one in (amy, bob)] == [{between.id, across.id}, {between.id}]
+        # A call of two tenants is the caller's: nobody of the other one learns of it.
+        assert await seen(eve) == {}
+        assert await claims.claim_calls_of(given) == 0
