@@ -107,7 +107,7 @@ COLUMNS: Final[Mapping[Kind, Mapping[str, Term]]] = {
 EXAMPLES: Final[Mapping[Kind, Mapping[str, str]]] = {
     "users": {
         "login": "anna",
-        "name": "Anna Berg",
+        "name": "Anna",
         "email": "anna@example.com",
         "role": "user",
         "authentication": "password",
