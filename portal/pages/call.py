@@ -3,16 +3,22 @@
 Not here: audio, peaks and downloads (`portal/audio.py`), listening (`portal/listening.py`), pausing (the API).
 """
 
-from typing import Final
+from contextlib import suppress
+from typing import Any, Final
 from uuid import UUID
 
-from quart import render_template
+import trio
+from quart import render_template, request, url_for
 from quart_babel import gettext
 
 from portal import gate
 from portal.finding import find_running
-from portal.pages import presentation, texts
+from portal.memory import KNOWN_WITHIN_S
+from portal.pages import presentation, texts, trail
 from portal.pages.calls import blueprint
+from portal.pages.deeds import done
+from schema.confidential import set_call_confidential
+from schema.database import DatabaseError
 from schema.roles import Permission
 
 __all__ = ["blueprint", "show"]
@@ -46,11 +52,33 @@ async def show(call_id: UUID) -> str:
         may_download=gate.may(Permission.DOWNLOAD),
         may_listen=gate.may(Permission.LIVE_MONITOR),
         may_pause=gate.may(Permission.PAUSE),
+        may_mark=gate.may_call("calls.confidential"),
         formats=FORMATS,
         format_name=dict(FORMATS).get(record.recording_file.format) if record.recording_file else "",
         speeds=SPEEDS,
         texts=words,
+        **await _about(call_id),
     )
+
+
+async def _about(call_id: UUID) -> dict[str, Any]:
+    """The trail's entries. A call that runs has its page while the database is away; the trail has to wait then."""
+    with trio.move_on_after(KNOWN_WITHIN_S), suppress(DatabaseError):
+        return await trail.about(call_id)
+    return {"entries": None, "about_id": call_id}
+
+
+@blueprint.post("/calls/<uuid:call_id>/confidential")
+async def confidential(call_id: UUID) -> Any:
+    """Marks the call, or takes the mark away."""
+    marks = (await request.form).get("confidential") == "yes"
+    told = (
+        gettext("Only those who were on this call see it now, and who may see what is confidential.")
+        if marks
+        else gettext("The call is seen again by everybody who sees the others.")
+    )
+    deed = set_call_confidential(gate.by(), call_id, marks)
+    return await done(deed, told, url_for("calls.show", call_id=call_id))
 
 
 @blueprint.app_template_filter("duration")
