@@ -12,7 +12,7 @@ from quart_babel import gettext
 BROWSERS: Final = (
     (re.compile(r"Edg(e|A|iOS)?/"), "Edge"),
     (re.compile(r"OPR/|Opera"), "Opera"),
-    (re.compile(r"SamsungBrowser/"), "Samsung Internet"),
+    (re.compile(r"SamsungBrowser/"), "Samsung"),
     (re.compile(r"Vivaldi/"), "Vivaldi"),
     (re.compile(r"Firefox/|FxiOS/"), "Firefox"),
     (re.compile(r"CriOS/|Chrome/|Chromium/"), "Chrome"),
@@ -25,7 +25,7 @@ SYSTEMS: Final = (
     (re.compile(r"Android"), "Android"),
     (re.compile(r"Windows"), "Windows"),
     (re.compile(r"CrOS"), "ChromeOS"),
-    (re.compile(r"Mac OS X|Macintosh"), "macOS"),
+    (re.compile(r"Macintosh"), "macOS"),
     (re.compile(r"Linux|X11"), "Linux"),
 )
 HANDHELD: Final = re.compile(r"iPhone|Android.*Mobile")

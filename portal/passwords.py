@@ -1,13 +1,12 @@
-"""Passwords: what makes one acceptable, and Argon2id (RFC 9106) in threads of their own.
+"""Passwords: whether one may be had, said to its reader, and Argon2id (RFC 9106) in threads of their own.
 
 A hash takes a tenth of a second of CPU and 64 MiB, so only a few are made at a time, and few may wait for their turn.
 
-Not here: who has which password (`schema.people`), and how often one may try (`limits.py`).
+Not here: what makes one acceptable (`password_rules.py`), who has which (`schema/access.py`), and how often one may try
+(`limits.py`).
 """
 
-import string
 from collections.abc import Callable, Mapping
-from functools import cache
 from typing import Any, Final
 
 import trio
@@ -16,65 +15,29 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from argon2.profiles import RFC_9106_LOW_MEMORY
 from quart_babel import gettext, ngettext
 
+from portal.password_rules import MOST_CHARACTERS, SENTENCES, PasswordRefused, check
 from schema.platform import password_policy
-from schema.profiles import PasswordPolicy
 
-# Nobody types more; a longer text only keeps a core busy.
-MOST_CHARACTERS: Final = 1024
+__all__ = [
+    "MOST_CHARACTERS",
+    "SENTENCES",
+    "Busy",
+    "PasswordRefused",
+    "Passwords",
+    "approve",
+    "check",
+    "in_words",
+    "rules",
+]
+
 # Half of a small machine's cores, and 128 MiB.
 AT_A_TIME: Final = 2
 # With more in line the last one would wait for several seconds.
 MOST_WAITING: Final = 40
-# How many of the passwords that people have most often nobody may have.
-MOST_COMMON: Final = 10_000
-# A login of two characters is in too many passwords to tell anything about them.
-FEWEST_OF_LOGIN: Final = 3
-# What people put around a word to make it longer.
-AROUND_A_WORD: Final = string.digits + string.punctuation + string.whitespace
-
-# English, for commands.
-SENTENCES: Final[Mapping[str, str]] = {
-    "empty": "The password is empty.",
-    "no_text": "The password is no text in UTF-8.",
-    "short": "The password has {num} characters; {fewest} or more are needed.",
-    "long": "The password is longer than {most} characters.",
-    "monotonous": "The password is one character again and again, or nothing but blanks.",
-    "common": "The password is among those that are tried first. Choose one that nobody else has.",
-    "login": "The password holds the login. Choose one that nobody can guess from it.",
-}
-
-
-class PasswordRefused(Exception):
-    """A password that may not be used. Its text is an English sentence; `in_words` says it in the reader's language."""
-
-    def __init__(self, code: str, **values: int) -> None:
-        super().__init__(SENTENCES[code].format(**values))
-        self.code = code
-        self.values = values
 
 
 class Busy(Exception):
     """More people are signing in than can be checked now."""
-
-
-def check(password: str, login: str, policy: PasswordPolicy = PasswordPolicy()) -> None:  # noqa: B008  # it is frozen
-    """Errors: `PasswordRefused`, when nobody should have this password, or not who has this login."""
-    if not password:
-        raise PasswordRefused("empty")
-    try:
-        password.encode()
-    except UnicodeEncodeError as error:
-        raise PasswordRefused("no_text") from error
-    if len(password) < policy.characters:
-        raise PasswordRefused("short", num=len(password), fewest=policy.characters)
-    if len(password) > MOST_CHARACTERS:
-        raise PasswordRefused("long", most=MOST_CHARACTERS)
-    if len(set(password)) == 1 or not password.strip():
-        raise PasswordRefused("monotonous")
-    if policy.not_common and _is_common(password):
-        raise PasswordRefused("common")
-    if policy.not_login and len(login) >= FEWEST_OF_LOGIN and login.casefold() in password.casefold():
-        raise PasswordRefused("login")
 
 
 async def approve(password: str, login: str) -> None:
@@ -110,20 +73,6 @@ _WORDS: Final[Mapping[str, Callable[[Mapping[str, Any]], str]]] = {
     "common": lambda v: gettext("This is among the passwords that are tried first. Choose one that nobody else has."),
     "login": lambda v: gettext("This holds the login. Choose a password that nobody can guess from it."),
 }
-
-
-def _is_common(password: str) -> bool:
-    """Whether it is one of the most common passwords, or one of them between digits and punctuation."""
-    folded = password.casefold()
-    return folded in _common() or folded.strip(AROUND_A_WORD) in _common()
-
-
-@cache
-def _common() -> frozenset[str]:
-    # The lists take a tenth of a second to read: whoever sets a password waits for them, and nobody else.
-    from zxcvbn.frequency_lists import FREQUENCY_LISTS  # type: ignore[import-untyped]  # it has no types
-
-    return frozenset(FREQUENCY_LISTS["passwords"][:MOST_COMMON])
 
 
 class Passwords:

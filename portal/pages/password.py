@@ -69,13 +69,14 @@ async def forgot() -> Any:
 async def set_by_link(secret: str) -> Any:
     """Sets the new password, which uses the link up."""
     found = await access.link(links.hash_of(secret))
+    genuine = request.method == "GET" or await sessions.csrf_token_matches()
     if found is None:
-        return await _dead()
+        return await _dead(HTTPStatus.NOT_FOUND if genuine else HTTPStatus.FORBIDDEN)
     account, invited = found
     if request.method == "GET":
         return await _set(Form(), secret, account, invited)
     form = await submitted()
-    if not await sessions.csrf_token_matches():
+    if not genuine:
         form.wrong(signin.stale())
         return await _set(form, secret, account, invited, HTTPStatus.FORBIDDEN)
     hashed = await new_password(form, account)
@@ -83,7 +84,7 @@ async def set_by_link(secret: str) -> Any:
         return await _set(form, secret, account, invited, HTTPStatus.UNPROCESSABLE_ENTITY)
     ended = await access.use_link(links.hash_of(secret), hashed, client_address())
     if ended is None:
-        return await _dead()
+        return await _dead(HTTPStatus.NOT_FOUND)
     sessions.forget(ended)
     log.info("password_set_by_link", user=str(account.id), invited=invited, address=client_address())
     if not invited:
@@ -155,5 +156,5 @@ async def _set(
     return Response(page, status)
 
 
-async def _dead() -> Response:
-    return Response(await render_template("password/dead.html"), HTTPStatus.NOT_FOUND)
+async def _dead(status: HTTPStatus) -> Response:
+    return Response(await render_template("password/dead.html"), status)

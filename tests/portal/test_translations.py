@@ -29,6 +29,7 @@ NAMES = {"Earshot"}
 # What these say is read in a terminal or a log, by whoever runs the machine; or it documents the API.
 PROGRAMS = {
     *("accounts.py", "accounts_command.py", "assets.py", "catalogues.py", "server.py", "gateways.py"),
+    *("commanded.py", "tenancies.py", "tokens.py", "password_rules.py"),
     *("api/models.py", "api/openapi.py"),
 }
 # Errors that only we can make, why a websocket was closed (pages go by the code), and the log.
