@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from quart import render_template
+from quart import current_app
 from quart_babel import format_datetime, gettext
 
 from portal.accent import accent
@@ -138,12 +138,9 @@ async def _mail(account: Account, kind: MailKind, letter: _Letter, expires_at: d
         to_name=name,
         subject=letter.subject,
         text="\n\n".join(part for part in parts if part),
-        html=await render_template(
-            "mail/letter.html",
-            letter=letter,
-            greeting=greeting,
-            tenant=account.tenant,
-            accent=accent(account.colour),
+        # Not as a page: nothing of whoever asks belongs into it.
+        html=current_app.jinja_env.get_template("mail/letter.html").render(
+            letter=letter, greeting=greeting, tenant=account.tenant, accent=accent(account.colour)
         ),
         language=html_language(),
         expires_at=expires_at,
