@@ -57,6 +57,7 @@ TABLE: Final[Mapping[str, Need]] = {
     "password.set": Open.PUBLIC,
     "calls.index": Permission.VIEW_CALLS,
     "calls.show": Permission.VIEW_CALLS,
+    "calls.confidential": frozenset({Permission.VIEW_CONFIDENTIAL, Permission.MANAGE_USERS}),
     "listening.listen": Permission.LIVE_MONITOR,
     "listening.listen_by_token": Permission.LIVE_MONITOR,
     "listening.levels": Permission.LIVE_MONITOR,

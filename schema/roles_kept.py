@@ -80,7 +80,7 @@ async def update_role(by: By, role_id: UUID, fields: RoleFields) -> KeptRole:
     async with changing(by):
         await exclusively()
         row = await _row(by, role_id)
-        old = kept_role({"name": row.name, "base": row.base, "reach": row.reach, "permissions": row.permissions})
+        old = _fields(row)
         if not by.grant.covers(old.grant):
             raise Refusal("beyond_you")
         _within(by, fields)
@@ -98,6 +98,7 @@ async def delete_role(by: By, role_id: UUID) -> None:
     async with changing(by):
         await exclusively()
         row = await _row(by, role_id)
+        _within(by, _fields(row))
         if await rows("SELECT 1 AS one FROM account WHERE role_copy_id = $1 LIMIT 1", role_id):
             raise Refusal("role_in_use", role=row.name)
         await row.delete()
@@ -140,6 +141,11 @@ async def _row(by: By, role_id: UUID) -> RoleCopy:
     if found is None or (by.scope.reach is not Reach.PLATFORM and found.tenant_id != by.scope.tenant_id):
         raise NotThere
     return found
+
+
+def _fields(row: RoleCopy) -> RoleFields:
+    kept = kept_role({"name": row.name, "base": row.base, "reach": row.reach, "permissions": row.permissions})
+    return RoleFields(name=kept.name, grant=kept.grant)
 
 
 async def _name(tenant_id: UUID, fields: RoleFields, role_id: UUID | None) -> str:

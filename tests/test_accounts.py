@@ -10,8 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from engine.keys import encode_key
+
 PATIENCE_S = 60.0
 PASSWORD = "correct horse battery"  # noqa: S105 (of an account that lives as long as a test)
+MASTER_KEY = encode_key(bytes(range(32)))
 
 Answer = subprocess.CompletedProcess[str]
 
@@ -24,7 +27,7 @@ def command(tmp_path: Path) -> Callable[..., Answer]:
         return subprocess.run(
             [sys.executable, "-m", "earshot", *words],
             cwd=tmp_path,
-            env={**os.environ, "COLUMNS": "200", **environment},
+            env={**os.environ, "COLUMNS": "200", "EARSHOT_MASTER_KEY": MASTER_KEY, **environment},
             input=typed,
             capture_output=True,
             text=True,
@@ -64,6 +67,37 @@ def test_a_token_is_printed_alone(command: Callable[..., Answer]) -> None:
     assert first.stderr == ""
 
 
+def test_a_master_key_that_is_made_by_the_way_is_told_apart(tmp_path: Path) -> None:
+    program = [sys.executable, "-m", "earshot", "user", "add", "anna", "--role", "user"]
+    answer = subprocess.run(program, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE_S)
+    assert answer.stdout.startswith("anna (user) of tenant Default was added")
+    assert "master key made" in answer.stderr
+
+
+def test_who_is_locked_out_is_let_in_again(command: Callable[..., Answer]) -> None:
+    command("tenant", "add", "Acme")
+    words = ("anna", "--role", "administrator", "--tenant", "Acme", "--password-stdin", "--must-change")
+    assert command("user", "add", *words, typed=PASSWORD).returncode == 0
+    assert command("user", "disable", "anna").stdout.startswith("anna of tenant Acme is disabled")
+    assert command("user", "list").stdout == "There are no such users.\n"
+    assert command("user", "enable", "anna", "--tenant", "acme").stdout.endswith("may sign in.\n")
+    answer = command("user", "password", "anna", "--password-stdin", typed="an entirely new one\n")
+    assert answer.stdout == "anna of tenant Acme has a new password, and is signed out everywhere.\n"
+    assert "without a second factor" in refused(command("user", "second-factor-off", "anna"))
+    assert command("user", "list").stdout.splitlines()[1].split() == ["anna", "Acme", "administrator", "yes"]
+    assert command("tenant", "list").stdout.splitlines()[1].split() == ["Acme", "1", "active"]
+
+
+def test_a_token_is_listed_and_revoked(command: Callable[..., Answer]) -> None:
+    command("user", "add", "anna", "--role", "administrator", "--password-stdin", typed=PASSWORD + "\n")
+    command("token", "add", "--user", "anna", "--name", "CRM", "--permissions", "view_calls", "--expires-days", "7")
+    token_id, name, *_, last = command("token", "list", "--user", "anna").stdout.splitlines()[1].split()
+    assert (name, last) == ("CRM", "view_calls")
+    answer = command("token", "revoke", token_id, "--user", "anna")
+    assert answer.stdout == f"The token {token_id} (CRM) of anna was revoked.\n"
+    assert command("token", "list", "--user", "anna").stdout == "anna has no tokens.\n"
+
+
 def test_a_token_of_nobody_is_refused(command: Callable[..., Answer]) -> None:
     assert refused(command("token", "add", "--user", "anna")).startswith("There is no user anna. Make one with:")
 
@@ -73,7 +107,7 @@ def test_a_login_in_two_tenants_wants_the_tenant(command: Callable[..., Answer])
         words = ("user", "add", "anna", "--role", "user", "--tenant", tenant, "--password-stdin")
         assert command(*words, typed=PASSWORD).returncode == 0
     sentence = refused(command("token", "add", "--user", "anna"))
-    assert sentence == "Several tenants have a user anna: One, Two. Say which one with --tenant.\n"
+    assert sentence == "Several tenants have a user anna: One, Two. Say which one with --tenant. No token was made.\n"
     assert command("token", "add", "--user", "anna", "--tenant", "Two").returncode == 0
     assert "no user anna in tenant Three" in refused(command("token", "add", "--user", "anna", "--tenant", "Three"))
 

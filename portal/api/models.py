@@ -91,6 +91,9 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     ]
     pauses: tuple[Pause, ...]
     interaction_id: Annotated[UUID, Meta(description="Calls that belong together have the same one.")]
+    confidential: Annotated[
+        bool, Meta(description="Marked so: only its parties see it, and who may see what is confidential.")
+    ]
     warnings: Annotated[tuple[str, ...], Meta(description="What went wrong, in sentences.")]
     audio: Audio | None
 
@@ -144,6 +147,7 @@ def call_of(view: CallView) -> Call:
         kept=record.kept,
         pauses=tuple(Pause(pause.start_s, pause.end_s, pause.by) for pause in record.pauses),
         interaction_id=view.interaction_id,
+        confidential=view.confidential,
         warnings=record.warnings,
         audio=None if file is None else Audio(f"/api/v1/calls/{record.id}/audio", file.format, file.bytes, file.sha256),
     )

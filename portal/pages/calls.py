@@ -50,6 +50,7 @@ class Row:
     at: datetime
     began: datetime
     duration: str
+    confidential: bool
 
 
 @blueprint.get("/calls")
@@ -104,6 +105,7 @@ def row_of(call: CallView) -> Row:
         at=record.started_at,
         began=presentation.began(record),
         duration="" if record.duration_s is None else presentation.duration(record.duration_s),
+        confidential=call.confidential,
     )
 
 

@@ -44,6 +44,7 @@ EXPECTED: dict[str, set[Role] | None] = {
     "password.set": None,
     "calls.index": EVERYBODY,
     "calls.show": EVERYBODY,
+    "calls.confidential": {ADMINISTRATOR, OPERATOR},
     "audio.play": EVERYBODY,
     "audio.peaks": EVERYBODY,
     "audio.download": EVERYBODY,
