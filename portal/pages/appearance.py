@@ -19,7 +19,7 @@ from portal import gate, pictures
 from portal.accent import COLOUR, accent
 from portal.errors import not_found
 from portal.forms import Form, filled, submitted
-from portal.pages import stale
+from portal.pages import stale, trail
 from portal.pages.customization import blueprint
 from schema import tenants
 from schema.checked import MOST_CHARACTERS
@@ -144,6 +144,7 @@ async def _form(form: Form, tenant: Tenant, *, differences: Sequence[stale.Diffe
         told=told(form.get("colour")),
         shades=accent(form.get("colour")),
         most_kb=MOST_LOGO_KB,
+        **await trail.about(tenant.id),
     )
 
 

@@ -4,7 +4,8 @@ Not here: how a tenant's own administrators change its look (`appearance.py`), w
 (`gate.py`).
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
@@ -39,7 +40,9 @@ MB: Final = 1_000_000
 # MB in each unit that a limit of storage is written in.
 UNITS: Final = {"MB": 1, "GB": 1000, "TB": 1_000_000}
 MOST: Final = (1 << 31) - 1
+# Characters of all host names together, and what people write between two.
 MOST_HOSTS: Final = 4000
+BETWEEN_HOSTS: Final = re.compile(r"[\s,;]+")
 
 blueprint: Final = Blueprint("tenants", __name__)
 
@@ -83,10 +86,11 @@ async def index() -> str:
     found = await lists.asked(
         tenants.list_tenants(owners.everything(), text=text, status=lists.status(), limit=ROWS, cursor=here.cursor)
     )
+    silent = await silent_nodes()
     older, newer = here.links("tenants.index", len(found.items), found.next, q=text, status=lists.kept_status())
     return await render_template(
         "tenants/table.html" if by_script() else "tenants/index.html",
-        rows=[await _row(tenant) for tenant in found.items],
+        rows=[await _row(tenant, silent) for tenant in found.items],
         q=text,
         status=lists.kept_status(),
         statuses=lists.status_options(),
@@ -121,7 +125,7 @@ async def show(tenant_id: UUID) -> str:
     tenant = await _tenant(tenant_id)
     return await render_template(
         "tenants/show.html",
-        row=await _row(tenant),
+        row=await _row(tenant, await silent_nodes()),
         tenant=tenant,
         language=inherited.own_language(tenant.fields.language, tenant.inherited_language),
         time_zone=inherited.own_zone(tenant.fields.time_zone, tenant.inherited_time_zone),
@@ -190,10 +194,10 @@ async def _tenant(tenant_id: UUID) -> Tenant:
     return await tenants.get_tenant(owners.everything(), tenant_id) or abort(404)
 
 
-async def _row(tenant: Tenant) -> Row:
+async def _row(tenant: Tenant, silent: Collection[str]) -> Row:
     fields = tenant.fields
     scope = Scope(tenant.id, gate.account().id, Reach.TENANT, confidential=True)
-    running = await calls.count_calls(scope, stages=RUNNING, silent_nodes=await silent_nodes(), cap=COUNT_TO)
+    running = await calls.count_calls(scope, stages=RUNNING, silent_nodes=silent, cap=COUNT_TO)
     return Row(
         tenant,
         _use(tenant.users, fields.max_users),
@@ -241,7 +245,7 @@ def _read(form: Form) -> TenantFields:
     storage = form.number("max_storage_mb", least=1, most=MOST // UNITS.get(unit, 1))
     return TenantFields(
         name=form.text("name", most=MOST_CHARACTERS, required=True),
-        hosts=tuple(form.text("hosts", most=MOST_HOSTS, lines=True).split()),
+        hosts=tuple(filter(None, BETWEEN_HOSTS.split(form.text("hosts", most=MOST_HOSTS, lines=True)))),
         colour=form.text("colour", most=7),
         language=form.choice("language", ["", *language.LANGUAGES]),
         time_zone=form.choice("time_zone", ["", *language.ZONES]),

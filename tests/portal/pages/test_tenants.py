@@ -78,7 +78,7 @@ async def test_a_tenant_is_made_with_all_its_fields(otto: Desk) -> None:
     answer = await otto.fill(
         f"{INDEX}/new",
         name="Flexus",
-        hosts="Calls.Flexus.example\r\nrec.flexus.example",
+        hosts="Calls.Flexus.example,\r\nrec.flexus.example\r\n",
         colour="#B3261E",
         language="fr",
         time_zone="Europe/Paris",
@@ -101,7 +101,7 @@ async def test_a_tenant_is_made_with_all_its_fields(otto: Desk) -> None:
         max_calls=12,
     )
     told = await otto.words(answer.location)
-    assert "This tenant has no users yet. Create its first administrator" in told
+    assert "Nobody is in this tenant, or all its users are disabled. Create an administrator" in told
     page = await otto.page(answer.location)
     assert f"/administration/users/new?tenant={found.id}&amp;role=administrator" in page
 
