@@ -125,22 +125,26 @@ async def _send(found: Sequence[Account], origin: str) -> None:
     if not origin:
         log.error("password_mail_without_address", setting="PUBLIC_URL")
         return
-    for account in {one.id: one for one in found}.values():
-        if not account.may_sign_in or account.authentication != "password" or not account.email:
-            continue
-        wait_s = portal().attempts.begin(str(account.id), "", trio.current_time(), limits.GET_MAIL)
-        if wait_s > 0:
-            log.warning("password_mail_enough", user=str(account.id))
-            continue
-        secret, expires_at = links.new_secret(), datetime.now(UTC) + links.RESET_FOR
-        try:
-            await access.make_link(None, account.id, links.hash_of(secret), invitation=False, expires_at=expires_at)
-            mail = await letters.reset_mail(account, f"{origin}{links.PATH}{secret}", expires_at)
-            await mails.queue_mail(None, mail)
-        except (DatabaseError, NotThere, Refusal) as error:
-            log.warning("password_mail_not_queued", user=str(account.id), reason=str(error))
-        else:
-            log.info("password_mail_queued", user=str(account.id))
+    # A portal that stops has told somebody already that his mail is on its way.
+    with trio.CancelScope(shield=True):
+        for account in {one.id: one for one in found}.values():
+            if account.may_sign_in and account.authentication == "password" and account.email:
+                await _send_to(account, origin)
+
+
+async def _send_to(account: Account, origin: str) -> None:
+    wait_s = portal().attempts.begin(str(account.id), "", trio.current_time(), limits.GET_MAIL)
+    if wait_s > 0:
+        log.warning("password_mail_enough", user=str(account.id))
+        return
+    secret, expires_at = links.new_secret(), datetime.now(UTC) + links.RESET_FOR
+    try:
+        await access.make_link(None, account.id, links.hash_of(secret), invitation=False, expires_at=expires_at)
+        await mails.queue_mail(None, await letters.reset_mail(account, f"{origin}{links.PATH}{secret}", expires_at))
+    except (DatabaseError, NotThere, Refusal) as error:
+        log.warning("password_mail_not_queued", user=str(account.id), reason=str(error))
+    else:
+        log.info("password_mail_queued", user=str(account.id))
 
 
 async def _forgot(form: Form, status: HTTPStatus = HTTPStatus.OK, notice: str = "") -> Response:
