@@ -1,0 +1,119 @@
+"""Pages of identity providers: they are added, tested, changed and deleted, and their secrets are never shown."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from schema import providers
+from schema.database import Database
+from schema.roles import Role
+from tests.people import COMMAND
+from tests.portal.provider import CLIENT_ID, CLIENT_SECRET, Provider, provider
+from tests.portal.visitor import Visitor, add_account
+
+PATH = "/administration/sign-in"
+FIELDS = {"name": "Acme", "client_id": CLIENT_ID, "login_claim": "preferred_username", "enabled": "on"}
+OUT_THERE = {"issuer": "https://login.example.com"}
+
+
+@pytest.fixture
+def idp() -> Iterator[Provider]:
+    with provider() as found:
+        yield found
+
+
+async def sign_in(visitor: Visitor, role: Role = Role.ADMINISTRATOR) -> None:
+    await add_account("olga", role)
+    await visitor.sign_in("olga")
+
+
+async def send(visitor: Visitor, path: str, **fields: str) -> tuple[int, str]:
+    answer = await visitor.post(path, {"csrf_token": await visitor.token(PATH), **fields})
+    return answer.status_code, (await answer.get_data()).decode()
+
+
+async def page(visitor: Visitor, path: str = PATH) -> str:
+    answer = await visitor.get(path)
+    assert answer.status_code == 200
+    return (await answer.get_data()).decode()
+
+
+async def only() -> providers.Provider:
+    (found,) = await providers.list_providers(COMMAND.scope)
+    return found
+
+
+async def test_a_provider_is_added_changed_and_deleted(database: Database, visitor: Visitor) -> None:
+    await sign_in(visitor)
+    assert "No identity provider yet" in await page(visitor)
+    assert (await send(visitor, f"{PATH}/new", **FIELDS, **OUT_THERE, client_secret=CLIENT_SECRET))[0] == 303
+    made = await only()
+    for path in (PATH, f"{PATH}/{made.id}"):
+        shown = await page(visitor, path)
+        assert "https://login.example.com" in shown
+        assert CLIENT_SECRET not in shown
+    changed = {**FIELDS, **OUT_THERE, "name": "Acme Berlin"}
+    assert (await send(visitor, f"{PATH}/{made.id}", **changed))[0] == 303
+    client = await providers.client_of(made.id)
+    assert (client.name, client.client_secret) == ("Acme Berlin", CLIENT_SECRET)
+    assert (await send(visitor, f"{PATH}/{made.id}", **changed, **{"no_secret": "on"}))[0] == 303
+    assert not (await only()).has_secret
+    del changed["enabled"]
+    await send(visitor, f"{PATH}/{made.id}", **changed)
+    assert not (await only()).fields.enabled
+    assert (await send(visitor, f"{PATH}/{made.id}/delete"))[0] == 303
+    assert await providers.list_providers(COMMAND.scope) == ()
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("name", ""), ("issuer", "http://login.example.com"), ("issuer", ""), ("client_id", ""), ("login_claim", "x")],
+)
+async def test_what_is_wrong_is_told_at_its_field(database: Database, visitor: Visitor, field: str, value: str) -> None:
+    await sign_in(visitor)
+    status, shown = await send(visitor, f"{PATH}/new", **{**FIELDS, **OUT_THERE, field: value})
+    assert status == 422
+    assert f'id="error-{field}"' in shown
+    assert await providers.list_providers(COMMAND.scope) == ()
+
+
+async def test_another_issuer_wants_its_own_secret(database: Database, visitor: Visitor) -> None:
+    await sign_in(visitor)
+    await send(visitor, f"{PATH}/new", **FIELDS, **OUT_THERE, client_secret=CLIENT_SECRET)
+    elsewhere = {**FIELDS, "issuer": "https://elsewhere.example"}
+    status, shown = await send(visitor, f"{PATH}/{(await only()).id}", **elsewhere)
+    assert status == 422
+    assert 'id="error-client_secret"' in shown
+
+
+async def test_a_test_tells_what_the_provider_says_of_itself(
+    database: Database, visitor: Visitor, idp: Provider
+) -> None:
+    await sign_in(visitor, Role.OPERATOR)
+    tenant = {"tenant": str(COMMAND.scope.tenant_id)}
+    assert (await send(visitor, f"{PATH}/new", **FIELDS, **tenant, issuer=idp.issuer))[0] == 303
+    path = f"{PATH}/{(await only()).id}/test"
+    status, shown = await send(visitor, path)
+    assert status == 200
+    assert f"{idp.issuer}/authorize" in shown
+    assert "what it says of itself fits" in shown
+    idp.document["issuer"] = f"{idp.issuer}/"
+    status, shown = await send(visitor, path)
+    assert "to the last slash" in shown
+    assert f">{idp.issuer}/<" in shown
+    idp.answers["/.well-known/openid-configuration"] = 404, b""
+    assert "no OpenID Connect provider at this address" in (await send(visitor, path))[1]
+
+
+async def test_the_address_to_come_back_to_is_shown(database: Database, visitor: Visitor) -> None:
+    await sign_in(visitor)
+    assert "http://localhost/sign-in/oidc/callback" in await page(visitor)
+
+
+async def test_it_is_offered_on_the_sign_in_page(database: Database, visitor: Visitor) -> None:
+    await providers.create_provider(
+        COMMAND, providers.ProviderFields(name="Acme & Co", issuer=OUT_THERE["issuer"], client_id=CLIENT_ID)
+    )
+    shown = await page(visitor, "/sign-in?next=/calls")
+    assert "Acme &amp; Co" in shown
+    assert f"/sign-in/oidc/{(await only()).id}?next=/calls" in shown
