@@ -193,6 +193,12 @@ class _OneByOne(QuerySet[Any]):
     def delete(self) -> NoReturn:
         raise RuntimeError(f"rows of {self.model.__name__} are deleted by delete(), which the audit trail sees")
 
+    def bulk_create(self, *_: Any, **__: Any) -> NoReturn:
+        raise RuntimeError(f"rows of {self.model.__name__} are made one by one, which the audit trail sees")
+
+    def bulk_update(self, *_: Any, **__: Any) -> NoReturn:
+        raise RuntimeError(f"rows of {self.model.__name__} are changed one by one, which the audit trail sees")
+
 
 class _OneByOneManager(Manager):
     def get_queryset(self) -> QuerySet[Any]:
@@ -357,7 +363,6 @@ async def _insert(change: Change) -> None:
         "initiator_id": by.account_id,
         "initiator_login": by.login,
         "initiator_name": by.name,
-        "initiator_key": initiator_key(by.name, by.login),
         "address": by.address,
         "application": str(by.application),
         "resource": str(change.resource),
@@ -365,11 +370,12 @@ async def _insert(change: Change) -> None:
         "related_id": str(about.id),
         "related_name": about.name,
         "parent_id": str(about.parent_id),
-        "details": json.dumps(dict(change.details), ensure_ascii=False),
+        "details": json.dumps({name: clean(value) for name, value in change.details.items()}, ensure_ascii=False),
         "data": data,
         "origin": change.origin,
     }
     entry = {column: clean(value) for column, value in entry.items()}
+    entry["initiator_key"] = initiator_key(entry["initiator_name"], entry["initiator_login"])
     entry["data_hash"] = data_hash(entry["data"])
     entry["search"] = searched(entry)
     entry["proof"] = proof(audit_key(), entry)
