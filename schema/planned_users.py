@@ -20,6 +20,7 @@ from schema.refusals import Refusal
 from schema.roles import Role
 from schema.roster import users_by_id
 from schema.sql import batches
+from schema.user_rules import examined
 
 _TEXTS: Final = (
     "name",
@@ -72,7 +73,7 @@ class UserLines:
         self._seen.add(key)
         user_id = self._there.logins.get(key) or self._new.get(key, _NOBODY)
         old = self._known.get(user_id)
-        fields = users.examined(self._by, self._there, self._understood(login, cells, old, user_id), old)
+        fields = examined(self._by, self._there, self._understood(login, cells, old, user_id), old)
         if old is None:
             self._made.append((user_id, fields))
         else:

@@ -3,14 +3,14 @@
 One change of a user is one transaction. Whoever changes sees whom he changes, and neither gives nor takes from others
 what is beyond his own rights. Who loses web access is signed out in the same transaction.
 
-Not here: reading (`roster.py`), passwords, sessions and tokens (`access.py`), calls that were recorded before somebody
-had his phones (`claims.py`).
+Not here: reading (`roster.py`), what a user may be like (`user_rules.py`), passwords, sessions and tokens
+(`access.py`), calls that were recorded before somebody had his phones (`claims.py`).
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 
 from schema import checked
@@ -18,16 +18,17 @@ from schema.audited import changing
 from schema.columns import as_id, new_id
 from schema.database import rows, unit
 from schema.entries import By
-from schema.ground import Ground, RoleKept, exclusively, ground, own_tenant, same_name
+from schema.ground import Ground, exclusively, ground, own_tenant, same_name
 from schema.models import Account as AccountRow
 from schema.models import Management, Team, Tenant
 from schema.models import Phone as PhoneRow
 from schema.people import account
-from schema.profiles import RecordingMode, User, UserFields
+from schema.profiles import User, UserFields
 from schema.records import clean
 from schema.refusals import NotThere, Refusal
-from schema.roles import Reach, Role
+from schema.roles import Role
 from schema.roster import count_users, find_users, get_by_login, get_user, get_users, list_users, users_by_id
+from schema.user_rules import examined, make_room
 from schema.values import DEFAULT_TENANT, Account
 
 __all__ = [
@@ -45,9 +46,6 @@ __all__ = [
     "set_language",
     "update_user",
 ]
-
-_AUTHENTICATIONS: Final = ("password", "oidc")
-_TEXTS: Final = ("name", "external_id", "broadworks_user_id", "broadworks_group_id", "broadworks_sp_id")
 
 
 @unit
@@ -203,47 +201,6 @@ async def ground_of(by: By, tenant_id: UUID, given: Sequence[UserFields]) -> Gro
     )
 
 
-def examined(by: By, there: Ground, given: UserFields, old: User | None) -> UserFields:
-    """The fields as they are kept. `old`: the user so far, where there is one. Errors: Refusal."""
-    login = checked.login(given.login)
-    taken = there.logins.get(login.casefold())
-    if taken is not None and (old is None or taken != old.id):
-        raise Refusal("login_taken", "login", login=login, tenant=there.tenant.name)
-    role = _examined_role(by, there, given, old)
-    _examine_group(there, given, old)
-    if given.authentication not in _AUTHENTICATIONS:
-        raise Refusal("authentication_unknown", "authentication", authentication=given.authentication)
-    if given.confidential and not by.scope.confidential and (old is None or old.id != by.scope.user_id):
-        raise Refusal("beyond_you", "confidential")
-    if old is None:
-        if by.scope.reach in (Reach.OWN, Reach.MANAGED):
-            raise Refusal("beyond_you")
-        make_room(there)
-    texts: dict[str, Any] = {name: checked.text_or_none(getattr(given, name), name) for name in _TEXTS}
-    groups, users = _examined_managed(there, given, role, old)
-    return replace(
-        given,
-        login=login,
-        email=checked.email(given.email),
-        recording_mode=_mode(given.recording_mode),
-        language=checked.language(given.language),
-        time_zone=checked.time_zone(given.time_zone),
-        phones=_examined_phones(there, given.phones, None if old is None else old.id),
-        manages_groups=groups,
-        manages_users=users,
-        **texts,
-    )
-
-
-def make_room(there: Ground) -> None:
-    """Takes the place of one more user. Errors: Refusal (limit_of_users)."""
-    if there.room is None:
-        return
-    if there.room <= 0:
-        raise Refusal("limit_of_users", tenant=there.tenant.name, limit=there.limit)
-    there.room -= 1
-
-
 async def write_new(there: Ground, fields: UserFields, password_hash: str, user_id: UUID | None = None) -> UUID:
     """Inside `changing`: a new user as `examined` gave him."""
     row = AccountRow(
@@ -293,64 +250,6 @@ async def sign_out(user_ids: Iterable[UUID]) -> None:
     for user_id in user_ids:
         await rows("DELETE FROM web_session WHERE account_id = $1", user_id)
         await rows("DELETE FROM access_link WHERE account_id = $1", user_id)
-
-
-def _examined_role(by: By, there: Ground, given: UserFields, old: User | None) -> RoleKept:
-    role = there.role(given.role)
-    if old is not None and not by.grant.covers(old.grant):
-        raise Refusal("beyond_you")
-    if (old is None or old.fields.role != given.role) and not by.grant.covers(role.grant):
-        raise Refusal("beyond_you", "role")
-    if old is not None and old.id == by.account_id:
-        if old.fields.may_sign_in and not given.may_sign_in:
-            raise Refusal("yourself", "may_sign_in")
-        if not role.grant.covers(old.grant):
-            raise Refusal("yourself", "role")
-    return role
-
-
-def _examine_group(there: Ground, given: UserFields, old: User | None) -> None:
-    if given.group_id is None or (old is not None and given.group_id == old.fields.group_id):
-        return
-    team = there.teams.get(given.group_id)
-    if team is None:
-        raise Refusal("group_unknown", "group_id", group=given.group_id, tenant=there.tenant.name)
-    if team.disabled:
-        raise Refusal("group_disabled", "group_id", group=team.name)
-
-
-def _examined_phones(there: Ground, given: Sequence[str], user_id: UUID | None) -> tuple[str, ...]:
-    lines = tuple(dict.fromkeys(checked.text(line, "phones") for line in given))
-    for line in lines:
-        owner = there.lines.get(line)
-        if owner is not None and owner != user_id:
-            raise Refusal("phone_taken", "phones", line=line, tenant=there.tenant.name)
-    return lines
-
-
-def _examined_managed(
-    there: Ground, given: UserFields, role: RoleKept, old: User | None
-) -> tuple[tuple[UUID, ...], tuple[UUID, ...]]:
-    own = None if old is None else old.id
-    groups = tuple(dict.fromkeys(given.manages_groups))
-    users = tuple(one for one in dict.fromkeys(given.manages_users) if one != own)
-    if (groups or users) and role.grant.reach is not Reach.MANAGED:
-        raise Refusal("manages_nobody", "manages_groups" if groups else "manages_users")
-    managed = () if old is None else (*old.fields.manages_groups, *old.fields.manages_users)
-    for one in groups:
-        if one not in there.teams and one not in managed:
-            raise Refusal("group_unknown", "manages_groups", group=one, tenant=there.tenant.name)
-    for one in users:
-        if one not in there.people and one not in managed:
-            raise Refusal("user_unknown", "manages_users", login=one, tenant=there.tenant.name)
-    return groups, users
-
-
-def _mode(given: RecordingMode | str | None) -> RecordingMode | None:
-    try:
-        return RecordingMode(given) if given else None
-    except ValueError:
-        raise Refusal("mode_unknown", "recording_mode", mode=given) from None
 
 
 def _columns(there: Ground, fields: UserFields) -> dict[str, Any]:

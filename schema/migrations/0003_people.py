@@ -132,7 +132,9 @@ class Migration(migrations.Migration):
                 "table": "mail_message",
                 "app": "earshot",
                 "indexes": [
-                    FilteredIndex(fields=["due_at", "id"], name="mail_waiting", where="state IN ('waiting', 'sending')"),
+                    FilteredIndex(
+                        fields=["due_at", "id"], name="mail_waiting", where="state IN ('waiting', 'sending')"
+                    ),
                     Index(fields=["created_at", "id"], name="mail_newest"),
                 ],
                 "pk_attr": "id",
