@@ -43,7 +43,9 @@ log = structlog.get_logger()
 blueprint = Blueprint("listening", __name__)
 
 # A sign-out, or a right that was withdrawn, is heard after this at most.
-LOOK_EVERY_S: Final = 3.0
+LOOK_EVERY_S: Final = 1.0
+# And that the call moved out of his reach, which asks the database for more: at each third look.
+LOOKS_A_CALL: Final = 3
 LEVELS_EVERY_S: Final = 0.1
 # A page shows no more rows.
 MOST_METERS: Final = 50
@@ -203,13 +205,14 @@ async def _guarded(serve: Callable[[], Awaitable[None]], find: Callable[[], Awai
     async with trio.open_nursery() as nursery:
 
         async def look() -> None:
-            code = None
+            code, looks = None, 0
             while code is None:
                 await trio.sleep(LOOK_EVERY_S)
+                looks += 1
                 try:
                     if not await gate.still_admitted():
                         code = CLOSED_SIGN_IN
-                    elif await find() is None:
+                    elif looks % LOOKS_A_CALL == 0 and await find() is None:
                         code = NO_SUCH_CALL
                 except DatabaseError:
                     pass  # nobody can have been signed out
