@@ -38,6 +38,8 @@ HOME: Final = "/"
 MOST_LOGIN: Final = 254 + 1 + 254
 # With few recovery codes left, one is told to make new ones.
 FEW_CODES: Final = 3
+# Each of them costs a hash: with more accounts of one login, the tenant must be told first.
+MOST_TRIED: Final = 8
 BUSY_AGAIN_S: Final = 5
 
 blueprint = Blueprint("signin", __name__)
@@ -63,9 +65,13 @@ async def enter() -> Any:
     address = client_address()
     wait_s = portal().attempts.begin(login, address, trio.current_time())
     if wait_s > 0:
-        log.warning("sign_in_held_back", login=login, address=address, wait_s=round(wait_s, 1))
+        log.warning("sign_in_held_back", address=address, wait_s=round(wait_s, 1))
         return later(await _form(HTTPStatus.TOO_MANY_REQUESTS, login, wait(wait_s)), wait_s)
     accounts = await named(login)
+    if len(accounts) > MOST_TRIED:
+        log.warning("sign_in_of_many", address=address)
+        many = gettext("Many tenants have this login. Write the name of yours before it: tenant/login.")
+        return await _form(HTTPStatus.UNAUTHORIZED, login, many)
     fitting = await _fitting(accounts, password)
     if not fitting:
         log.warning("sign_in_failed", address=address)

@@ -15,7 +15,7 @@ from uuid import UUID
 
 from schema.audited import changing
 from schema.columns import as_id, as_moment
-from schema.database import lookup, rows, unit
+from schema.database import lookup, reading, rows, unit
 from schema.entries import About, Action, Application, By, Resource
 from schema.models import AccessLink, ApiToken, WebSession
 from schema.models import Account as AccountRow
@@ -264,7 +264,7 @@ async def rehash(user_id: UUID, old: str, new: str) -> None:
     await rows("UPDATE account SET password_hash = $1 WHERE id = $2 AND password_hash = $3", new, user_id, old)
 
 
-@unit
+@reading
 async def accounts_by_email(email: str) -> list[Account]:
     """The users with this mail address; several may share one."""
     if not email or clean(email) != email:

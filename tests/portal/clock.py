@@ -1,12 +1,13 @@
 """Time as the portal sees it, moved by a test; browsers keep their own, and every cookie.
 
-Import the fixture beside the tests. Nothing here knows what a test does with it.
+Import the fixtures beside the tests. Nothing here knows what a test does with it.
 """
 
 import time
 from types import SimpleNamespace
 
 import pytest
+import trio
 from itsdangerous import TimestampSigner
 
 from portal import pending, sessions, signin
@@ -24,6 +25,12 @@ class Clock:
 
     def now_s(self) -> float:
         return time.time() + self.ahead_s
+
+
+@pytest.fixture
+def no_time_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between two attempts, for `limits.py`: a busy machine takes longer for one than the shortest pause lasts."""
+    monkeypatch.setattr(trio, "current_time", lambda: 0.0)
 
 
 @pytest.fixture

@@ -15,11 +15,11 @@ from schema.columns import new_id
 from schema.database import rows, unit
 from schema.values import Account
 from tests.people import COMMAND
-from tests.portal.clock import Clock, clock
+from tests.portal.clock import Clock, clock, no_time_passes
 from tests.portal.test_signin import text, trail
 from tests.portal.visitor import Visitor, add_account
 
-__all__ = ["clock"]
+__all__ = ["clock", "no_time_passes"]
 
 SECRET = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"  # noqa: S105 (of accounts that live as long as a test)
 RECOVERY = "abcd-efgh-jkmn-pqrs"
@@ -93,6 +93,7 @@ async def test_a_recovery_code_lets_one_in_once(visitor: Visitor) -> None:
     assert '"second_factor": "recovery code"' in (await trail())[0][4]
 
 
+@pytest.mark.usefixtures("no_time_passes")
 async def test_guessing_codes_is_slow_and_no_password_frees_it(visitor: Visitor, clock: Clock) -> None:
     await with_factor()
     await visitor.sign_in("anna")

@@ -4,15 +4,16 @@ import pytest
 
 from portal import pending
 from portal.limits import LOGIN
+from portal.signin import MOST_TRIED
 from schema import access, people, platform, tenants
-from schema.database import rows, unit
+from schema.database import DatabaseAway, rows, unit
 from schema.profiles import PlatformFields, TenantFields
 from schema.values import DEFAULT_TENANT, Account
 from tests.people import COMMAND
-from tests.portal.clock import Clock, clock
+from tests.portal.clock import Clock, clock, no_time_passes
 from tests.portal.visitor import ADDRESS, PASSWORD, Visitor, add_account
 
-__all__ = ["clock"]
+__all__ = ["clock", "no_time_passes"]
 
 REFUSED = "Login and password do not fit together"
 
@@ -134,6 +135,24 @@ async def test_a_tenant_can_be_named_with_the_login(visitor: Visitor) -> None:
     assert second.name in await text(await visitor.get("/calls"))
 
 
+async def test_a_login_that_many_tenants_have_is_told_apart_before_any_password_is_tried(visitor: Visitor) -> None:
+    for number in range(MOST_TRIED + 1):
+        await add_account("admin", tenant=f"Tenant {number}")
+    answer = await visitor.sign_in("admin")
+    assert answer.status_code == 401
+    assert "Many tenants have this login." in await text(answer)
+    assert (await visitor.sign_in("tenant 3/admin")).status_code == 303
+
+
+async def test_the_form_needs_no_database(visitor: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def away(_: object) -> None:
+        raise DatabaseAway("it is silent")
+
+    monkeypatch.setattr(tenants, "doorway", away)
+    page = await text(await visitor.get("/sign-in"))
+    assert 'name="password"' in page
+
+
 async def test_a_host_name_tells_whose_logins_are_meant(visitor: Visitor) -> None:
     await tenants.create_tenant(COMMAND, TenantFields(name="One", hosts=("localhost",)))
     await add_account("anna", tenant="One", name="Of One")
@@ -221,6 +240,7 @@ async def test_who_is_in_already_is_not_asked_again(visitor: Visitor) -> None:
 # Guessing
 
 
+@pytest.mark.usefixtures("no_time_passes")
 async def test_who_guesses_is_told_when_to_come_back(visitor: Visitor) -> None:
     await add_account("anna")
     for _ in range(LOGIN.free):

@@ -14,12 +14,12 @@ from schema.access import by_owner
 from schema.roles import Permission, Role
 from schema.values import Account
 from tests.people import COMMAND
-from tests.portal.clock import Clock, clock
+from tests.portal.clock import Clock, clock, no_time_passes
 from tests.portal.pages.test_password import NEW, post_box
 from tests.portal.test_signin import change, text
 from tests.portal.visitor import PASSWORD, Visitor, add_account
 
-__all__ = ["clock"]
+__all__ = ["clock", "no_time_passes"]
 
 FIREFOX = "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:140.0) Gecko/20100101 Firefox/140.0"
 IPHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.5 Mobile/15E148 Safari/604.1"  # noqa: E501
@@ -87,6 +87,7 @@ async def test_a_password_that_cannot_be_changed_stays(visitor: Visitor, form: d
     assert (await account_now(account)).password_hash == account.password_hash
 
 
+@pytest.mark.usefixtures("no_time_passes")
 async def test_whoever_finds_an_open_browser_guesses_slowly(visitor: Visitor) -> None:
     await add_account("anna")
     await enter(visitor)

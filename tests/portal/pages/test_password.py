@@ -18,8 +18,11 @@ from schema.mails import Mail
 from schema.profiles import TenantFields
 from schema.values import Account
 from tests.people import COMMAND
+from tests.portal.clock import no_time_passes
 from tests.portal.test_signin import change, text
 from tests.portal.visitor import PASSWORD, Visitor, add_account
+
+__all__ = ["no_time_passes"]
 
 NEW = "a better horse battery"
 LINK = re.compile(r"https?://[^\s\"]+/set-password/([\w-]+)")
@@ -142,6 +145,7 @@ async def test_at_a_tenants_host_name_its_users_alone_are_meant_and_led_back_the
     assert "One" in mail.subject
 
 
+@pytest.mark.usefixtures("no_time_passes")
 async def test_nobodys_mailbox_is_filled(visitor: Visitor) -> None:
     await with_address("anna")
     for _ in range(MAIL.free + 2):
@@ -149,6 +153,7 @@ async def test_nobodys_mailbox_is_filled(visitor: Visitor) -> None:
     assert len(await post_box()) == MAIL.free
 
 
+@pytest.mark.usefixtures("no_time_passes")
 async def test_who_asks_too_often_is_told_when_to_come_back(visitor: Visitor) -> None:
     for n in range(ASKING.free):
         await ask(visitor, f"user {n}")
