@@ -13,6 +13,7 @@ from quart_babel import gettext
 from portal.csv_files import MOST_BYTES, MOST_LINES, Unreadable, Why
 from portal.language import size
 from portal.pages.people_words import Term, Words
+from schema.refusals import Refusal
 
 Kind = Literal["users", "phones", "groups"]
 
@@ -103,6 +104,9 @@ COLUMNS: Final[Mapping[Kind, Mapping[str, Term]]] = {
     },
 }
 
+# Where a field and its column are not called alike.
+_COLUMN_OF: Final = {"group_id": "group", "user_id": "user", "manages_groups": "manages", "manages_users": "manages"}
+
 # A line of the template below its header; what it does not name is empty.
 EXAMPLES: Final[Mapping[Kind, Mapping[str, str]]] = {
     "users": {
@@ -171,3 +175,9 @@ def too_many_cells() -> str:
 def column_name(kind: Kind, column: str) -> str:
     """A column in words."""
     return COLUMNS[kind][column].name()
+
+
+def field_name(kind: Kind, refusal: Refusal) -> str:
+    """The field that a refusal is about, in words; empty where it is about none, or about what names the line."""
+    column = _COLUMN_OF.get(refusal.field, refusal.field)
+    return column_name(kind, column) if column in list(COLUMNS[kind])[1:] else ""

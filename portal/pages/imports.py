@@ -52,13 +52,15 @@ class Upload:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A line of the preview. `changes`: names of fields with their old and new values; `wrong`: why it cannot be."""
+    """A line of the preview. `changes`: names of fields with their old and new values; `wrong`: why it cannot be, and
+    `field` which one that is about, where it is one."""
 
     number: int
     action: str
     name: str
     changes: tuple[tuple[str, str, str], ...] = ()
     wrong: str = ""
+    field: str = ""
 
 
 @blueprint.record_once
@@ -130,6 +132,7 @@ async def review(kind: Kind, name: str) -> str | Response:
         "imports/review.html",
         kind=kind,
         title=import_words.KINDS[kind](),
+        key=import_words.column_name(kind, importing.COLUMNS[kind][0]),
         name=name,
         upload=upload,
         rows=chosen[page * LINES : (page + 1) * LINES],
@@ -234,6 +237,11 @@ def _rows(upload: Upload) -> list[Row]:
 
 
 def _row(number: int, kind: Kind, line: PlannedLine) -> Row:
-    changes = tuple((import_words.column_name(kind, column), old, new) for column, (old, new) in line.changes.items())
-    wrong = of_data(line.refusal) if line.refusal is not None else ""
-    return Row(number, line.action, line.name, changes, wrong)
+    key = importing.COLUMNS[kind][0]
+    # Whoever is new has the name that stands beside.
+    told = [column for column in line.changes if not (line.action == "create" and column == key)]
+    changes = tuple((import_words.column_name(kind, column), *line.changes[column]) for column in told)
+    if line.refusal is None:
+        return Row(number, line.action, line.name, changes)
+    field = import_words.field_name(kind, line.refusal)
+    return Row(number, line.action, line.name, changes, of_data(line.refusal), field)

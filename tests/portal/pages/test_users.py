@@ -46,7 +46,7 @@ async def test_a_row_says_what_is_special(anna: Desk, people: People) -> None:
     made = await users.create_user(COMMAND, UserFields(login="carl", **mode))
     await users.disable_user(COMMAND, made.id)
     told = await table(anna, f"{INDEX}?status=disabled")
-    assert "carl Disabled Confidential User 401, 402 No On Demand with User Initiated Start Never" in told
+    assert "carl Disabled Confidential User 401 +1 No On Demand with User Initiated Start Never" in told
     assert "Ulla" not in told
     assert "carl" not in await table(anna)
     assert "carl" in await table(anna, f"{INDEX}?status=all")
