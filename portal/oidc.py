@@ -49,6 +49,7 @@ VOUCHED: Final = Kind("oidc", None, ADDRESS, None)
 EXTENSION: Final = "earshot.openid"
 
 blueprint = Blueprint("oidc", __name__)
+blueprint.before_request(doorway.arrive)
 
 
 @dataclass(frozen=True, slots=True)
