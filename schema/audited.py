@@ -212,7 +212,11 @@ class Audited(Model):
 
     class Meta:
         abstract = True
-        manager = _OneByOneManager()
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        # Tortoise's own way to say so is not inherited by a table that has a Meta of its own, and each has.
+        cls._meta.manager = _OneByOneManager()
 
     def about(self) -> About:
         """What an entry about this row refers to."""
