@@ -376,8 +376,12 @@ def _make_data_folder(settings: "Settings") -> None:
 
 def _database() -> tuple[str, bytes]:
     """The database's URL and the key to it, for a command that works on it and is no process with a log."""
+    import structlog
+
     from engine.keys import database_key
 
+    # What a command prints is what was asked for, and somebody may keep it: a token, say.
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     settings = _settings()
     _make_data_folder(settings)
     return settings.database_url.get_secret_value(), database_key(_master_key(settings))
