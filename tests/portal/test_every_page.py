@@ -28,6 +28,8 @@ SHOWN: Final = {"title", "placeholder", "aria-label", "alt", "label", "data-conf
 NAMES: Final = {
     *("Earshot", "UTC", "SHA", "SIP", "kB", "MB", "GB"),
     *("Opus", "MP", "WAV", "FLAC", "PCMU", "PCMA"),
+    *("digital", "byte"),  # Babel has no Greek for them
+    "csv",
     "Default",  # the tenant's name before this house gave it another: the audit trail tells
     *re.findall(r"[A-Za-z]+", " ".join(language.LANGUAGES.values())),
 }

@@ -50,7 +50,10 @@ async def test_a_script_fills_in_the_words_that_a_text_has(of_call: dict[str, st
         assert all(given and re.search(rf"\b{word}\b", given[1]) for word in words), name
 
 
-def test_every_icon_that_a_page_shows_is_in_the_sprite() -> None:
-    pages = "".join(path.read_text(encoding="utf-8") for path in (PORTAL / "templates").rglob("*.html"))
-    shown = set(re.findall(r'icon\("([\w-]+)"', pages))
-    assert shown == {name.rpartition("/")[2] for name in assets.ICONS}
+def test_every_icon_that_a_page_shows_is_in_the_sprite_and_no_other() -> None:
+    known = {name.rpartition("/")[2] for name in assets.ICONS}
+    paths = [*(PORTAL / "templates").rglob("*.html"), *PORTAL.rglob("*.py")]
+    sources = "".join(path.read_text(encoding="utf-8") for path in paths if path.name != "assets.py")
+    named = set(re.findall(r"""\b(?:icon|draw)[(=]["']([\w-]+)["']""", sources))
+    assert named <= known
+    assert known <= set(re.findall(r"""["']([\w-]+)["']""", sources))
