@@ -10,12 +10,13 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
 from schema.audited import changing
 from schema.columns import as_id, as_moment
-from schema.database import lookup, reading, rows, unit
+from schema.database import later, lookup, reading, rows, unit
 from schema.entries import About, Action, Application, By, Resource
 from schema.models import AccessLink, ApiToken, WebSession
 from schema.models import Account as AccountRow
@@ -93,7 +94,7 @@ async def open_session(
 async def session(id_hash: bytes) -> tuple[Account, datetime] | None:
     """Whose session it is, and when it ends. None: there is none, it is over, or its user may not sign in any more.
 
-    That it was used is written once in a while, in one statement: it runs to its end though one may leave.
+    That it was used is written once in a while, afterwards.
     """
     key, now = id_hash.hex(), datetime.now(UTC)
     found = await rows("SELECT account_id, created_at, expires_at, seen_at FROM web_session WHERE id_hash = $1", key)
@@ -103,7 +104,7 @@ async def session(id_hash: bytes) -> tuple[Account, datetime] | None:
     if owner is None or not owner.may_sign_in:
         return None
     if now - as_moment(found[0]["seen_at"] or found[0]["created_at"]) >= SEEN_EVERY:
-        await rows("UPDATE web_session SET seen_at = $1 WHERE id_hash = $2", now, key)
+        later(key, partial(rows, "UPDATE web_session SET seen_at = $1 WHERE id_hash = $2", now, key))
     return owner, as_moment(found[0]["expires_at"])
 
 
@@ -206,7 +207,7 @@ async def account_of_token(token_hash: bytes) -> Account | None:
     if owner is None or not owner.may_sign_in:
         return None
     if found[0]["used_at"] is None or now - as_moment(found[0]["used_at"]) >= SEEN_EVERY:
-        await rows("UPDATE api_token SET used_at = $1 WHERE token_hash = $2", now, key)
+        later(key, partial(rows, "UPDATE api_token SET used_at = $1 WHERE token_hash = $2", now, key))
     given = _permissions(found[0]["permissions"])
     return owner if given is None else replace(owner, grant=owner.grant.narrowed(given))
 

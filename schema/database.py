@@ -35,6 +35,7 @@ __all__ = [
     "QueryTooSlow",
     "SchemaOutdated",
     "audit_key",
+    "later",
     "lookup",
     "migrate",
     "open_database",
@@ -55,6 +56,7 @@ _SILENCE_S: Final = 10.0
 # There is one loop thread and pages are short: more connections would not make it faster.
 _READING_CONNECTIONS: Final = 5
 _WRITING_CONNECTIONS: Final = 3
+_LOOKUP_CONNECTIONS: Final = 2
 # So many wait only for a database that is silent, and who waits with them has nothing of it.
 _MOST_WAITING: Final = 200
 
@@ -98,6 +100,8 @@ class Database:
         self._name, self._connections = _connections(url)
         self._tortoise = TortoiseContext()
         self._open = 0
+        self._later: dict[str, asyncio.Task[Any]] = {}
+        self._context: contextvars.Context
         self._idle: trio.Event | None = None
         self._up_to_date = False
         self._loop: asyncio.AbstractEventLoop
@@ -126,6 +130,8 @@ class Database:
         self._thread.start()
         self._started.wait()
         token = _current.set(self)
+        self._context = contextvars.copy_context()
+        self._context.run(_current_context.set, self._tortoise)
         try:
             await self._call(functools.partial(self._tortoise.init, self._config()), prepared=False)
             yield
@@ -134,10 +140,15 @@ class Database:
                 if self._open:
                     self._idle = trio.Event()
                     await self._idle.wait()
-                await self._call(self._tortoise.close_connections, prepared=False)
+                await self._call(self._close, prepared=False)
                 self._loop.call_soon_threadsafe(self._stop.set)
                 await trio.to_thread.run_sync(self._thread.join)
             _current.reset(token)
+
+    async def _close(self) -> None:
+        while self._later:
+            await asyncio.wait(self._later.values())
+        await self._tortoise.close_connections()
 
     def _config(self) -> dict[str, Any]:
         app = {"models": ["schema.models"], "migrations": revision.PACKAGE, "default_connection": self._name}
@@ -149,11 +160,11 @@ class Database:
         *,
         prepared: bool = True,
         interest: sqlite.Interest | None = None,
-        apart: bool = False,
+        apart: str = "",
     ) -> Answer:
         """Runs a coroutine function to its end in the loop's thread. With an `interest`, the caller may leave.
 
-        `apart`: on the connections for reading, where a query that nobody waits for any more is stopped.
+        `apart`: on connections of this kind, where a query that nobody waits for any more is stopped.
         """
         await trio.lowlevel.checkpoint_if_cancelled()
         if interest is not None and self._open >= _MOST_WAITING:
@@ -177,7 +188,7 @@ class Database:
             token.run_sync_soon(deliver)
 
         def start() -> None:  # in the loop's thread
-            work = self._work(function, prepared, interest if apart else None)
+            work = self._work(function, prepared, interest, apart)
             self._loop.create_task(work, context=context).add_done_callback(done)
 
         def abort(_: object) -> trio.lowlevel.Abort:
@@ -198,13 +209,14 @@ class Database:
         function: Callable[[], Coroutine[Any, Any, Answer]],
         prepared: bool,
         interest: sqlite.Interest | None,
+        apart: str,
     ) -> Answer:
         try:
             if prepared and not self._up_to_date:
                 await self._prepare()
-            if interest is not None:
+            if apart:
                 sqlite.interest.set(interest)
-                get_connections().set(self._name, get_connection(f"{self._name}-reading"))
+                get_connections().set(self._name, get_connection(f"{self._name}-{apart}"))
             return await function()
         except Exception as error:
             known = explained(error)
@@ -250,14 +262,15 @@ def reading(function: Callable[Asked, Coroutine[Any, Any, Answer]]) -> Callable[
         if threading.current_thread() is database._thread:
             return await function(*args, **kwargs)
         return await database._call(
-            functools.partial(function, *args, **kwargs), interest=sqlite.Interest(), apart=True
+            functools.partial(function, *args, **kwargs), interest=sqlite.Interest(), apart="reading"
         )
 
     return call
 
 
 def lookup(function: Callable[Asked, Coroutine[Any, Any, Answer]]) -> Callable[Asked, Coroutine[Any, Any, Answer]]:
-    """Marks a unit that only reads, and only a row or a few: no long reading is in front of it, and one may leave.
+    """Marks a unit that only reads, and only a row or a few: neither a long reading nor a long writing, such as an
+    import, is in front of it, and one may leave.
 
     Errors of each: DatabaseAway, SchemaOutdated.
     """
@@ -267,9 +280,29 @@ def lookup(function: Callable[Asked, Coroutine[Any, Any, Answer]]) -> Callable[A
         database = _current.get()
         if threading.current_thread() is database._thread:
             return await function(*args, **kwargs)
-        return await database._call(functools.partial(function, *args, **kwargs), interest=sqlite.Interest())
+        return await database._call(
+            functools.partial(function, *args, **kwargs), interest=sqlite.Interest(), apart="lookup"
+        )
 
     return call
+
+
+def later(what: str, work: Callable[[], Coroutine[Any, Any, object]]) -> None:
+    """Inside a lookup: something small is written after it. Nobody waits for it, and its failure is nobody's.
+
+    What is to be written already, by its name `what`, is written once.
+    """
+    database = _current.get()
+    if what in database._later:
+        return
+
+    def done(finished: asyncio.Task[object]) -> None:
+        del database._later[what]
+        finished.exception()
+
+    context = database._context.copy()
+    database._later[what] = task = database._loop.create_task(database._work(work, True, None, ""), context=context)
+    task.add_done_callback(done)
 
 
 def transaction() -> AbstractAsyncContextManager[Any]:
@@ -319,10 +352,12 @@ def _connections(url: str) -> tuple[str, dict[str, Any]]:
         writing: dict[str, Any] = {"file_path": path}
         reading: dict[str, Any] = {"file_path": path, "query_limit_s": _READING_LIMIT_S}
         migrating: dict[str, Any] = {"file_path": path, "foreign_keys": False}
+        lookup = dict(reading)
     else:
         name, engine = "postgres", "schema.postgres"
         writing = {"url": url, "most": _WRITING_CONNECTIONS, "silence_s": _SILENCE_S}
         reading = {"url": url, "most": _READING_CONNECTIONS, "silence_s": _SILENCE_S, "query_limit_s": _READING_LIMIT_S}
         migrating = {"url": url, "most": 1, "silence_s": None}
-    kinds = {name: writing, f"{name}-reading": reading, f"{name}-migrating": migrating}
+        lookup = {**reading, "most": _LOOKUP_CONNECTIONS}
+    kinds = {name: writing, f"{name}-reading": reading, f"{name}-lookup": lookup, f"{name}-migrating": migrating}
     return name, {alias: {"engine": engine, "credentials": credentials} for alias, credentials in kinds.items()}

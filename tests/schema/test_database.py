@@ -1,5 +1,6 @@
 """The bridge: units run to their end, readers may leave, and a database that is away comes back."""
 
+import asyncio
 import sqlite3
 import stat
 import sys
@@ -108,6 +109,29 @@ async def test_a_long_read_delays_no_write(database_url: str, kind: str) -> None
         with trio.fail_after(4):  # a reader may take 5 s
             await count_up("one")
         nursery.cancel_scope.cancel()
+
+
+@unit
+async def write_until(told: trio.Event, token: trio.lowlevel.TrioToken, go_on: threading.Event) -> None:
+    """A transaction that has written, and goes on until it is let."""
+    async with transaction():
+        await rows("DELETE FROM node")
+        token.run_sync_soon(told.set)
+        await asyncio.to_thread(go_on.wait)
+
+
+async def test_a_long_write_delays_no_lookup(database_url: str) -> None:
+    """An import of thousands of users, say: everybody's session is looked up meanwhile."""
+    writing, go_on = trio.Event(), threading.Event()
+    async with open_database(database_url, key=KEY), trio.open_nursery() as nursery:
+        amy = await a_user("amy")
+        nursery.start_soon(write_until, writing, trio.lowlevel.current_trio_token(), go_on)
+        await writing.wait()
+        try:
+            with trio.fail_after(60):
+                assert await people.account(amy.id) == amy
+        finally:
+            go_on.set()
 
 
 async def test_a_reader_writes_nothing(database_url: str) -> None:
