@@ -17,6 +17,7 @@ from portal import doorway, gate, menus, sessions, tenant_switch
 from portal.accent import DEFAULT, Accent, accent
 from portal.config import VERSION
 from portal.errors import by_script
+from portal.pages import texts
 from schema.database import DatabaseError
 from schema.profiles import Named
 from schema.roles import Permission, Role
@@ -84,6 +85,7 @@ def register(app: Quart, static_url: Callable[[str], str]) -> None:
         now_ms=lambda: time.time_ns() // 1_000_000,
         version=VERSION,
         may=gate.may,
+        texts_of_requests=texts.of_requests,
         csrf_token=sessions.csrf_token,
         Permission=Permission,
     )

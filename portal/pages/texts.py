@@ -9,7 +9,7 @@ from quart_babel import gettext
 
 
 def of_requests() -> dict[str, str]:
-    """For every page whose scripts ask the server for something (`requests.js`)."""
+    """For every page: whose scripts ask the server for something (`requests.js`)."""
     return {
         "no_answer": gettext("The server did not answer. Check your connection, and try again."),
         "signed_out": gettext("You were signed out."),

@@ -84,7 +84,8 @@ class Seen(HTMLParser):
         if tag == "input" and given.get("type") in ("submit", "button"):
             self.outside.append(_outside(given.get("value") or "")[0])
         if tag not in EMPTY:
-            self._inside.append(given.get("id") if given.get("id") == "texts" else given.get("name") or tag)
+            texts = (given.get("id") or "").startswith("texts")
+            self._inside.append("texts" if texts else given.get("name") or tag)
 
     def handle_endtag(self, tag: str) -> None:
         if tag not in EMPTY:

@@ -1,6 +1,8 @@
-/* The page's translated texts: a JSON block that the server wrote. No sentence for people stands in a script. */
+/* The page's translated texts: JSON blocks that the server wrote, one for requests on every page, and the page's own.
+   No sentence for people stands in a script. */
 
-const texts = JSON.parse(document.getElementById("texts")?.textContent ?? "{}");
+const block = (id) => JSON.parse(document.getElementById(id)?.textContent ?? "{}");
+const texts = { ...block("texts-of-requests"), ...block("texts") };
 
 /* The text of this name, with `{words}` filled in. */
 export function text(name, words = {}) {
