@@ -12,6 +12,8 @@ from quart import Response, abort, request
 from portal.pages.tenants import blueprint
 from schema import tenants
 
+__all__ = ["blueprint"]
+
 
 @blueprint.get("/logo")
 async def logo() -> Any:

@@ -29,11 +29,12 @@ from tests.schema.given import a_call
 
 @dataclass
 class World:
-    """Who asks, and what there is: ids by kind and owner. `forms`: what was found in a form, by its address."""
+    """Who asks, with his session's CSRF token, and what there is: ids by kind and owner; forms by their address."""
 
     app: QuartTrio
     asking: Visitor
     reader: Visitor
+    token: str
     elsewhere: UUID
     things: dict[str, dict[str, UUID]]
     forms: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -49,9 +50,8 @@ class World:
 
     async def ask(self, rule: Rule, method: str, address: str) -> str:
         body = await self.body(rule, address) if method in ("POST", "PUT") else {}
-        token = await self.asking.token("/nowhere")
         more = {"json": {"state": "paused"}} if method == "PUT" else {"form": body} if method == "POST" else {}
-        answer = await self.asking.client.open(address, method=method, headers={"X-CSRF-Token": token}, **more)
+        answer = await self.asking.client.open(address, method=method, headers={"X-CSRF-Token": self.token}, **more)
         return outcome(answer.status_code, answer.headers.get("Location", ""))
 
     async def body(self, rule: Rule, address: str) -> dict[str, str]:
@@ -218,4 +218,4 @@ async def a_world(app: QuartTrio, grant: Grant, *, enters: bool = False) -> Worl
     if enters:
         form = {"tenant": str(DEFAULT_TENANT), "csrf_token": await asking.token("/nowhere")}
         assert (await asking.post("/tenant", form)).status_code == 303
-    return World(app, asking, reader, elsewhere, things)
+    return World(app, asking, reader, await asking.token("/nowhere"), elsewhere, things)
