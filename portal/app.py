@@ -5,6 +5,7 @@ Not here: listening sockets and signals (`server.py`), and what the pages do.
 
 from typing import Any, Final
 
+import structlog
 from jinja2 import Template
 from quart import Blueprint, redirect
 from quart_trio import QuartTrio
@@ -36,6 +37,8 @@ from portal.pages.user_access import blueprint as users
 from portal.passwords import Passwords
 from portal.static import StaticFiles
 
+log = structlog.get_logger()
+
 # Each of them has its endpoints in the gate's table.
 BLUEPRINTS: Final[tuple[Blueprint, ...]] = (
     signin.blueprint,
@@ -66,6 +69,10 @@ class _App(QuartTrio):
 
     def log_exception(self, exception_info: Any) -> None:
         """Quart's own line about a failure: `errors.py` has written it, with its number."""
+
+    async def handle_background_exception(self, error: BaseException) -> None:
+        """Nobody waits for what is done in the background: its failure stands in the log."""
+        log.error("failed in the background", exc_info=error)
 
 
 class _Template(Template):
