@@ -14,7 +14,8 @@ let waiting = 0;
 let latest = 0;
 
 function address() {
-  const asked = new URL(form.action);
+  // Not form.action: a filter may be called so.
+  const asked = new URL(form.getAttribute("action"), location.href);
   for (const [name, value] of new FormData(form)) if (value !== "") asked.searchParams.append(name, value);
   return asked;
 }
