@@ -19,6 +19,7 @@ from portal.app import BLUEPRINTS, create_app
 from portal.config import PortalConfig
 from portal.gate import Open
 from schema import access
+from schema.audited import changing
 from schema.database import Database, unit
 from schema.models import Account as AccountRow
 from schema.roles import READY_MADE, Permission, Reach, Role
@@ -229,7 +230,9 @@ async def test_what_nobody_made_is_not_found(visitor: Visitor) -> None:
 
 @unit
 async def change(account: Account, **values: object) -> None:
-    await AccountRow.filter(id=account.id).update(**values)
+    async with changing(COMMAND):
+        row = await AccountRow.get(id=account.id)
+        await row.update_from_dict(values).save()
 
 
 async def test_access_that_is_withdrawn_ends_at_once(app: QuartTrio, visitor: Visitor) -> None:
