@@ -113,6 +113,12 @@ PEOPLE: Final = (
         "sees her own calls",
         ("--name", "Ulla Berg", "--group", GROUP, *(word for phone in ULLAS_PHONES for word in ("--phone", phone))),
     ),
+    Person(
+        "olga",
+        "operator",
+        "sees all tenants, and sets up the platform",
+        ("--name", "Olga Iversen"),
+    ),
 )
 
 

@@ -81,7 +81,7 @@ def test_logins_are_made_once_and_an_interrupted_making_is_begun_anew(
     with Programs(tmp_path, write_settings(tmp_path, Ports(1, 2, 3))) as programs:
         logins = logins_of(tmp_path, programs)
         assert logins_of(tmp_path, programs) == logins
-    assert sorted(logins.passwords) == ["admin", "sam", "ulla"]
+    assert sorted(logins.passwords) == ["admin", "olga", "sam", "ulla"]
     assert len(set(logins.passwords.values())) == 3
     assert all(re.fullmatch(r"([a-z]{4}-){3}[a-z]{4}", each) for each in logins.passwords.values())
     assert logins.token.startswith("earshot_")
