@@ -34,7 +34,13 @@ PICTURES = {
     "paused-phone-light.png",
     "call-phone-dark.png",
 }
-PAGES = ("signin", "list", "active", "call", "live", "paused", "missing")
+PAGES = ("signin", "list", "active", "call", "live", "paused", "missing", "language", "administration", "languages")
+# Where a page is that needs nothing but its address.
+ADDRESSES = {
+    "language": "/language",
+    "administration": "/administration",
+    "languages": "/administration/customization/language",
+}
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +60,9 @@ def calls(house: House, tmp_path_factory: pytest.TempPathFactory) -> Iterator[No
 
 def show(page: Page, name: str) -> None:
     if name == "signin":
+        return
+    if name in ADDRESSES:
+        page.goto(ADDRESSES[name])
         return
     page.goto("/calls?view=active" if name in ("active", "live", "paused") else "/calls")
     if name == "missing":
