@@ -160,11 +160,14 @@ export class Player {
     });
     this.signal.addEventListener("abort", () => this.wave.destroy());
     this.wave.on("ready", () => this.wave.setTime(this.audio.currentTime)); // somebody may have sought already
-    for (const band of JSON.parse(this.root.dataset.bands)) {
-      const roomy = ((band.end - band.start) / this.total_s) * this.part("wave").clientWidth > WORD_PX;
-      const content = roomy ? text("paused") : undefined;
-      regions.addRegion({ ...band, content, color: colour("--pause-band"), drag: false, resize: false });
-    }
+    // Not before: nothing of the audio is fetched until somebody plays it, and a band needs to know how long it is.
+    this.wave.once("ready", () => {
+      for (const band of JSON.parse(this.root.dataset.bands)) {
+        const roomy = ((band.end - band.start) / this.total_s) * this.part("wave").clientWidth > WORD_PX;
+        const content = roomy ? text("paused") : undefined;
+        regions.addRegion({ ...band, content, color: colour("--pause-band"), drag: false, resize: false });
+      }
+    });
     this.part("wave").classList.remove("placeholder");
   }
 
