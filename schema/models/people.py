@@ -231,7 +231,7 @@ class Management(Audited):
     audit = Audit(Resource.MANAGEMENT, parent="manager_id", assigns=True)
 
     def about(self) -> About:
-        return About(self.pk, self.details()["managed"], self.manager_id)
+        return About(self.team_id or self.account_id or self.pk, self.details()["managed"], self.manager_id)
 
     def details(self) -> Mapping[str, str]:
         """Of a row whose manager, team and account were fetched with it."""
