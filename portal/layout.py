@@ -78,6 +78,7 @@ def register(app: Quart, static_url: Callable[[str], str]) -> None:
     app.jinja_env.globals.update(
         icon=icon,
         brand=brand,
+        by_script=by_script,
         menu=lambda: _links(menus.MENU),
         own_menu=lambda: _links(menus.OWN),
         initials=initials,

@@ -74,6 +74,7 @@ async def test_colours_are_in_the_one_style_element_that_the_policy_allows(app: 
     text = (await response.get_data()).decode()
     assert text.count("<style") == text.count(f'<style nonce="{nonce[1]}">') == 1
     assert not re.search(r"<[^>]* style=", text)
+    assert "<style" not in await page(Visitor(app), "/sign-in", **{"X-Requested-With": "fetch"})
 
 
 async def test_who_asks_for_what_is_not_there_still_sees_his_own_page_around_that(app: QuartTrio) -> None:
