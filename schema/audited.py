@@ -34,13 +34,15 @@ from schema.entries import About, Action, By, Resource
 from schema.proofs import data_hash, initiator_key, proof, searched
 from schema.records import clean
 from schema.refusals import NotThere
-from schema.sql import marks
+from schema.sql import batches, insert
 
 # What stands in an entry for a value that nobody may read there.
 HIDDEN: Final = "••••••"
 # A logo, say: whether it is another one is all that one must be able to tell.
 _BYTES: Final = "{size} bytes, SHA-256 {hash}…"
 _HASH_CHARACTERS: Final = 16
+# Both databases limit the parameters of a statement to some 32,000; an entry has 22.
+_ENTRIES_PER_STATEMENT: Final = 500
 # A list of secrets, as JSON, that holds none.
 _NO_CODES: Final = "[]"
 
@@ -150,8 +152,7 @@ class Changes:
 
     async def write(self) -> None:
         """Inside the transaction: the entries, in the order in which things were done."""
-        for change in self._made:
-            await _insert(change)
+        await note_in(self._made)
         self._made.clear()
 
 
@@ -270,9 +271,11 @@ class Audited(Model):
 
 
 async def note_in(changes: Iterable[Change]) -> None:
-    """Inside a transaction: entries about what others than people did, such as a phone system that pauses."""
-    for change in changes:
-        await _insert(change)
+    """Inside a transaction: the entries of these changes, people's or such as of a phone system that pauses."""
+    key = audit_key()
+    for some in batches([_entry(change, key) for change in changes], _ENTRIES_PER_STATEMENT):
+        given = [list(entry.values()) for entry in some]
+        await insert("audit_entry", list(some[0]), given, "ON CONFLICT (origin) DO NOTHING")
 
 
 def _changes(row: Model) -> Changes:
@@ -355,7 +358,8 @@ async def _named(row: Audited, column: str, key: UUID, changes: Changes) -> str:
     return f"{name} ({key})" if name else str(key)
 
 
-async def _insert(change: Change) -> None:
+def _entry(change: Change, key: bytes) -> dict[str, Any]:
+    """The row of a change, by column."""
     by, data = change.by, None
     if change.fields or change.unchanged:
         data = json.dumps({"fields": change.fields, "unchanged": change.unchanged}, ensure_ascii=False)
@@ -382,9 +386,6 @@ async def _insert(change: Change) -> None:
     entry["initiator_key"] = initiator_key(entry["initiator_name"], entry["initiator_login"])
     entry["data_hash"] = data_hash(entry["data"])
     entry["search"] = searched(entry)
-    entry["proof"] = proof(audit_key(), entry)
+    entry["proof"] = proof(key, entry)
     entry["chain"] = ""
-    await rows(
-        f"INSERT INTO audit_entry ({', '.join(entry)}) VALUES ({marks(1, len(entry))}) ON CONFLICT (origin) DO NOTHING",  # noqa: S608  # names of ours
-        *entry.values(),
-    )
+    return entry
