@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import trio
 from quart import flash, redirect, render_template, request, url_for
-from quart_babel import gettext
+from quart_babel import gettext, pgettext
 from werkzeug.datastructures import FileStorage
 
 from portal import gate, pictures
@@ -150,5 +150,5 @@ async def _form(form: Form, tenant: Tenant, *, differences: Sequence[stale.Diffe
 
 def _differences(stored: Look, given: Look) -> list[stale.Difference]:
     return stale.differences(
-        ((gettext("Name"), stored.name, given.name), (gettext("Colour"), stored.colour, given.colour))
+        ((pgettext("of a thing", "Name"), stored.name, given.name), (gettext("Colour"), stored.colour, given.colour))
     )

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Final
 
 from markupsafe import Markup
-from quart_babel import gettext
+from quart_babel import gettext, pgettext
 
 from portal.language import moment
 from portal.layout import ROLE_NAMES
@@ -56,7 +56,7 @@ FIELDS: Final[Mapping[str, Words]] = {
     "max_users": lambda: gettext("Most users"),
     "may_sign_in": lambda: gettext("Web access"),
     "must_change_password": lambda: gettext("Must change password"),
-    "name": lambda: gettext("Name"),
+    "name": lambda: pgettext("of a person or a thing", "Name"),
     "password_characters": lambda: gettext("Fewest characters of a password"),
     "password_common": lambda: gettext("Common passwords are refused"),
     "password_hash": lambda: gettext("Password"),
@@ -84,7 +84,7 @@ FIELDS: Final[Mapping[str, Words]] = {
 _SECURITY: Final[Mapping[str, Words]] = {
     "starttls": lambda: gettext("STARTTLS"),
     "tls": lambda: gettext("TLS"),
-    "none": lambda: gettext("None"),
+    "none": lambda: pgettext("encryption", "None"),
 }
 _PERMISSION_NAMES: Final[Mapping[Permission, Words]] = {
     permission: term.name for chapter in PERMISSIONS for permission, term in chapter.permissions.items()

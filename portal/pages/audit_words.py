@@ -12,7 +12,7 @@ from uuid import UUID
 
 from babel.lists import format_list
 from quart import current_app, url_for
-from quart_babel import get_locale, gettext, ngettext
+from quart_babel import get_locale, gettext, ngettext, pgettext
 
 from portal import gate
 from portal.pages.audit_fields import field_name
@@ -40,23 +40,23 @@ RESOURCES: Final[Mapping[Resource, Words]] = {
 }
 
 ACTIONS: Final[Mapping[Action, Words]] = {
-    Action.CREATE: lambda: gettext("Create"),
-    Action.UPDATE: lambda: gettext("Update"),
-    Action.DELETE: lambda: gettext("Delete"),
-    Action.LOGIN: lambda: gettext("Login"),
-    Action.LOGOUT: lambda: gettext("Logout"),
-    Action.FAILED_LOGIN: lambda: gettext("Failed login"),
-    Action.CHANGE_PASSWORD: lambda: gettext("Change password"),
-    Action.PLAYBACK: lambda: gettext("Playback"),
-    Action.DOWNLOAD: lambda: gettext("Download"),
-    Action.LIVE_MONITOR_START: lambda: gettext("Live monitor start"),
-    Action.LIVE_MONITOR_END: lambda: gettext("Live monitor end"),
-    Action.ASSIGN: lambda: gettext("Assign"),
-    Action.DEASSIGN: lambda: gettext("Deassign"),
-    Action.PAUSE: lambda: gettext("Pause"),
-    Action.RESUME: lambda: gettext("Resume"),
-    Action.EXPORT: lambda: gettext("Export"),
-    Action.PURGE: lambda: gettext("Purge"),
+    Action.CREATE: lambda: pgettext("audit action", "Create"),
+    Action.UPDATE: lambda: pgettext("audit action", "Update"),
+    Action.DELETE: lambda: pgettext("audit action", "Delete"),
+    Action.LOGIN: lambda: pgettext("audit action", "Login"),
+    Action.LOGOUT: lambda: pgettext("audit action", "Logout"),
+    Action.FAILED_LOGIN: lambda: pgettext("audit action", "Failed login"),
+    Action.CHANGE_PASSWORD: lambda: pgettext("audit action", "Change password"),
+    Action.PLAYBACK: lambda: pgettext("audit action", "Playback"),
+    Action.DOWNLOAD: lambda: pgettext("audit action", "Download"),
+    Action.LIVE_MONITOR_START: lambda: pgettext("audit action", "Live monitor start"),
+    Action.LIVE_MONITOR_END: lambda: pgettext("audit action", "Live monitor end"),
+    Action.ASSIGN: lambda: pgettext("audit action", "Assign"),
+    Action.DEASSIGN: lambda: pgettext("audit action", "Deassign"),
+    Action.PAUSE: lambda: pgettext("audit action", "Pause"),
+    Action.RESUME: lambda: pgettext("audit action", "Resume"),
+    Action.EXPORT: lambda: pgettext("audit action", "Export"),
+    Action.PURGE: lambda: pgettext("audit action", "Purge"),
 }
 
 APPLICATIONS: Final[Mapping[Application, Words]] = {

@@ -10,7 +10,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from quart import Blueprint, abort, flash, redirect, render_template, request, url_for
-from quart_babel import gettext
+from quart_babel import gettext, pgettext
 
 from portal import gate, language
 from portal.errors import by_script
@@ -171,7 +171,7 @@ async def _form(
 def _differences(stored: GroupFields, given: GroupFields) -> list[stale.Difference]:
     return stale.differences(
         (
-            (gettext("Name"), stored.name, given.name),
+            (pgettext("of a thing", "Name"), stored.name, given.name),
             (gettext("Language"), language_name(stored.language), language_name(given.language)),
             (gettext("Time zone"), stored.time_zone, given.time_zone),
         )

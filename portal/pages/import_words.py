@@ -8,7 +8,7 @@ Not here: the pages (`imports.py`), reading files (`portal/csv_files.py`), sente
 from collections.abc import Callable, Mapping
 from typing import Final, Literal
 
-from quart_babel import gettext
+from quart_babel import gettext, pgettext
 
 from portal.csv_files import MOST_BYTES, MOST_LINES, Unreadable, Why
 from portal.language import size
@@ -96,7 +96,7 @@ COLUMNS: Final[Mapping[Kind, Mapping[str, Term]]] = {
     },
     "groups": {
         "name": Term(
-            lambda: gettext("Name"),
+            lambda: pgettext("of a thing", "Name"),
             lambda: gettext("Says which group the line is about. A name that is new makes one."),
         ),
         "language": _language(),

@@ -11,7 +11,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from quart import Blueprint, abort, flash, redirect, render_template, request, url_for
-from quart_babel import gettext
+from quart_babel import gettext, pgettext
 
 from portal import gate
 from portal.forms import Form, filled, submitted
@@ -170,7 +170,7 @@ def _differences(stored: RoleFields, given: RoleFields) -> list[stale.Difference
 
     return stale.differences(
         (
-            (gettext("Name"), stored.name, given.name),
+            (pgettext("of a thing", "Name"), stored.name, given.name),
             (gettext("Reach"), REACHES[stored.grant.reach].name(), REACHES[given.grant.reach].name()),
             (gettext("Permissions"), told(stored.grant), told(given.grant)),
         )

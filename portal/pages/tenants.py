@@ -11,7 +11,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from quart import Blueprint, abort, flash, redirect, render_template, request, url_for
-from quart_babel import format_decimal, gettext
+from quart_babel import format_decimal, gettext, pgettext
 
 from portal import gate, language
 from portal.accent import accent
@@ -280,7 +280,7 @@ def _differences(stored: TenantFields, given: TenantFields) -> list[stale.Differ
 
     return stale.differences(
         (
-            (gettext("Name"), stored.name, given.name),
+            (pgettext("of a thing", "Name"), stored.name, given.name),
             (gettext("Host names"), ", ".join(stored.hosts), ", ".join(given.hosts)),
             (gettext("Colour"), stored.colour, given.colour),
             (gettext("Language"), language_name(stored.language), language_name(given.language)),

@@ -58,6 +58,12 @@ class Marking(NullTranslations):
             return f"{OPEN}{self.catalogue.ungettext(singular, plural, number)}{CLOSE}"
         return self._mark(singular, singular if number == 1 else plural)
 
+    def upgettext(self, context: str, message: str) -> str:
+        key = f"{context}\x04{message}"
+        if self.catalogue is not None and key in self.catalogue._catalog:
+            return f"{OPEN}{self.catalogue.upgettext(context, message)}{CLOSE}"
+        return self._mark(key, message)
+
     def _mark(self, key: str, text: str) -> str:
         if self.catalogue is not None:
             if not self.catalogue._catalog.get(key):
