@@ -33,7 +33,7 @@ class TenantSwitch:
 
 
 async def at_hand() -> TenantSwitch | None:
-    """The switch of the page at hand; None for whoever has one tenant only, and where the database does not tell."""
+    """The switch of the page at hand; None where there is one tenant only, or the database does not tell."""
     if gate.visitor() is None or ENTER not in current_app.view_functions or not gate.may_call(ENTER):
         return None
     with trio.move_on_after(WITHIN_S):
@@ -44,11 +44,13 @@ async def at_hand() -> TenantSwitch | None:
     return None
 
 
-async def _switch() -> TenantSwitch:
+async def _switch() -> TenantSwitch | None:
     scope, looked_at = gate.scope(), gate.looked_at()
     current = None
     if looked_at is not None:
         tenant = await tenants.get_tenant(scope, looked_at)
         current = Named(looked_at, tenant.fields.name if tenant is not None else "")
     found = await tenants.tenant_names(replace(scope, reach=Reach.PLATFORM), MOST + 1)
+    if current is None and len(found) < 2:
+        return None
     return TenantSwitch(current, [each for each in found[:MOST] if each.id != looked_at], len(found) > MOST)

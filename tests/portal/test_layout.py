@@ -109,6 +109,10 @@ async def test_operators_switch_between_all_tenants_and_one(app: QuartTrio) -> N
     assert "All tenants</span>" in await page(visitor)
 
 
+async def test_there_is_nothing_to_switch_where_there_is_one_tenant(app: QuartTrio) -> None:
+    assert 'action="/tenant"' not in await page(await signed_in(app, "olga", Role.OPERATOR))
+
+
 @pytest.mark.parametrize("role", [Role.ADMINISTRATOR, Role.SUPERVISOR, Role.USER])
 async def test_nobody_else_has_that_switch(app: QuartTrio, role: Role) -> None:
     await tenants.create_tenant(COMMAND, TenantFields(name="Acme"))
