@@ -5,22 +5,21 @@
 
 import ast
 import re
-from collections.abc import Iterator
+from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 from babel.messages.catalog import Catalog, Message
-from jinja2 import nodes
-from quart_trio import QuartTrio
+from jinja2 import Environment, nodes
 
 from portal import catalogues, language
-from portal.app import create_app
-from portal.config import PortalConfig
 
 PORTAL = Path(language.__file__).parent
 TEMPLATES = PORTAL / "templates"
 SCRIPTS = PORTAL / "static" / "js"
+# Only parses.
+TEMPLATING = Environment(extensions=["jinja2.ext.i18n"], autoescape=True)
 # Attributes whose values people see or hear.
 SHOWN = {"title", "aria-label", "placeholder", "alt", "aria-description", "aria-roledescription", "label", "data-label"}
 MARKS = {"_", "gettext", "ngettext", "pgettext", "npgettext"}
@@ -43,20 +42,14 @@ ALIKE = {
     "fr": {
         *("Action", "Actions", "Administration", "Application", "Archive", "Code", "Codec", "Date", "Format"),
         *("Interaction", "Invitation", "Logo", "Maintenance", "Menu", "Message", "Messages", "Participants", "Pause"),
-        *("Port", "Sessions", "Supervision"),
+        *("Port", "Purge", "Sessions", "Supervision"),
     },
     "pt_BR": {
-        *("%(ms)s ms", "MB", "GB", "TB", "Codec", "Jitter", "Link", "Login", "Logout", "Menu", "Status"),
+        *("%(ms)s ms", "MB", "GB", "TB", "Codec", "Download", "Jitter", "Link", "Login", "Logout", "Menu", "Status"),
         *("Supervisor", "Token", "Tokens"),
     },
     "ru": set(),
 }
-
-
-@pytest.fixture
-def app(config: PortalConfig) -> QuartTrio:
-    """No test here needs a database."""
-    return create_app(config, None)
 
 
 # Marked
@@ -88,9 +81,9 @@ def _words(text: str) -> list[str]:
     return [word for word in re.findall(r"[^\W\d_]{2,}", text) if word not in NAMES]
 
 
-def unmarked(app: QuartTrio, source: str) -> list[str]:
+def unmarked(source: str) -> list[str]:
     """Texts of a template that are shown as they stand there; what is computed counts as nothing."""
-    parsed = app.jinja_env.parse(source)
+    parsed = TEMPLATING.parse(source)
     pieces = []
     for output in parsed.find_all(nodes.Output):
         pieces += [node.data if isinstance(node, nodes.TemplateData) else "" for node in output.nodes]
@@ -136,8 +129,8 @@ def said_by_script(source: str) -> list[str]:
 
 
 @pytest.mark.parametrize("path", sorted(TEMPLATES.rglob("*.html")), ids=lambda path: str(path.relative_to(TEMPLATES)))
-def test_every_text_of_a_template_is_marked(app: QuartTrio, path: Path) -> None:
-    assert unmarked(app, path.read_text("utf-8")) == []
+def test_every_text_of_a_template_is_marked(path: Path) -> None:
+    assert unmarked(path.read_text("utf-8")) == []
 
 
 @pytest.mark.parametrize(
@@ -167,8 +160,8 @@ def test_no_script_says_anything_by_itself(path: Path) -> None:
         ("<script>let text = 1;</script>Earshot", []),
     ],
 )
-def test_the_search_for_unmarked_texts_finds_them(app: QuartTrio, source: str, found: list[str]) -> None:
-    assert unmarked(app, source) == found
+def test_the_search_for_unmarked_texts_finds_them(source: str, found: list[str]) -> None:
+    assert unmarked(source) == found
 
 
 @pytest.mark.parametrize(
@@ -207,8 +200,9 @@ def texts() -> Catalog:
     return catalogues.extract()
 
 
-def messages(code: str) -> Iterator[Message]:
-    return (message for message in catalogues.read(code) if message.id)
+@cache
+def messages(code: str) -> tuple[Message, ...]:
+    return tuple(message for message in catalogues.read(code) if message.id)
 
 
 @pytest.fixture(params=catalogues.TRANSLATED)
