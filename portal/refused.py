@@ -33,6 +33,9 @@ OF_DATA: Final[Mapping[str, Callable[[Mapping[str, Any]], str]]] = {
     "text_refused": lambda v: gettext("This has 1 to %(most)s characters, all of them printable.", **v),
     "email_refused": lambda v: gettext("%(email)s is no mail address.", **v),
     "phone_taken": lambda v: gettext("The phone %(line)s belongs to another user of %(tenant)s.", **v),
+    "line_beyond_you": lambda v: gettext(
+        "Nobody whom you manage has the phone %(line)s. An administrator of the tenant can assign it.", **v
+    ),
     "group_unknown": lambda v: gettext("There is no group %(group)s in %(tenant)s.", **v),
     "phone_there": lambda v: gettext("There is a phone %(line)s in %(tenant)s already.", **v),
     "group_taken": lambda v: gettext("There is a group %(group)s in %(tenant)s already.", **v),
@@ -75,6 +78,16 @@ OF_DATA: Final[Mapping[str, Callable[[Mapping[str, Any]], str]]] = {
     "provider_taken": lambda v: gettext("There is an identity provider %(name)s already.", **v),
     "issuer_refused": lambda v: gettext(
         "%(issuer)s is no address of an identity provider: it begins with https:// and has no query.", **v
+    ),
+    "provider_beyond_you": lambda v: gettext(
+        "Only who has all rights of an administrator may arrange single sign-on: a provider says who people are."
+    ),
+    "operators_provider": lambda v: gettext(
+        "An operator of the platform added this provider, so only an operator can change or delete it."
+    ),
+    "access_beyond_you": lambda v: gettext(
+        "How this user gets in is for administrators of the whole tenant: login, mail address, web access, "
+        "authentication and password."
     ),
     "secret_of_another": lambda v: gettext(
         "The secret belongs to the provider that was here before. Enter the one of the new provider."

@@ -44,7 +44,7 @@ class RoleKept:
 @dataclass(slots=True)
 class Ground:
     """`limit`: of users, and `room`, how many more there may be; None for any number. `logins` are by what is compared;
-    `teams` and `people` (names by id) are those that whoever asks may see.
+    `teams` and `people` (names by id) are those that whoever asks may see. `freed`: lines that one of these gives up.
     """
 
     tenant: Named
@@ -54,6 +54,7 @@ class Ground:
     roles: dict[UUID, RoleKept]
     logins: dict[str, UUID] = field(default_factory=dict)
     lines: dict[str, UUID] = field(default_factory=dict)
+    freed: set[str] = field(default_factory=set)
     people: dict[UUID, str] = field(default_factory=dict)
 
     def role(self, role: Role | UUID) -> RoleKept:
@@ -77,6 +78,15 @@ async def own_tenant(by: By, tenant_id: UUID | None) -> UUID:
     if found != by.scope.tenant_id and by.scope.reach is not Reach.PLATFORM:
         raise NotThere
     return found
+
+
+def only_own_lines(scope: Scope, line: str, field: str) -> None:
+    """For a line that nobody whom the scope reaches has: its calls so far are nobody's, for administrators alone.
+
+    Errors: Refusal (line_beyond_you).
+    """
+    if scope.reach in (Reach.OWN, Reach.MANAGED):
+        raise Refusal("line_beyond_you", field, line=line)
 
 
 async def tenant_named(tenant_id: UUID) -> Named:

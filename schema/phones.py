@@ -14,7 +14,7 @@ from schema.audited import changing
 from schema.columns import as_id
 from schema.database import lookup, reading, rows, unit
 from schema.entries import By
-from schema.ground import exclusively, own_tenant, people_of, tenant_named
+from schema.ground import exclusively, only_own_lines, own_tenant, people_of, tenant_named
 from schema.models import Phone as PhoneRow
 from schema.profiles import Listed, Named, Phone, PhoneFields
 from schema.refusals import NotThere, Refusal
@@ -76,7 +76,7 @@ async def update_phone(by: By, phone_id: UUID, fields: PhoneFields) -> Phone:
     async with changing(by):
         await exclusively()
         old, row = await _kept(by, phone_id)
-        for column, value in (await _columns(by, old.tenant, fields, phone_id)).items():
+        for column, value in (await _columns(by, old.tenant, fields, old)).items():
             setattr(row, column, value)
         await row.save()
         return await _reread(by, phone_id)
@@ -140,10 +140,12 @@ async def phones_by_line(scope: Scope, tenant_id: UUID, lines: Sequence[str]) ->
     return found
 
 
-async def _columns(by: By, tenant: Named, fields: PhoneFields, phone_id: UUID | None) -> dict[str, Any]:
+async def _columns(by: By, tenant: Named, fields: PhoneFields, phone: Phone | None) -> dict[str, Any]:
     columns = columns_of(fields)
+    if phone is None or columns["line"] != phone.fields.line:
+        only_own_lines(by.scope, columns["line"], "line")
     for row in await rows("SELECT id FROM phone WHERE tenant_id = $1 AND line = $2", tenant.id, columns["line"]):
-        if as_id(row["id"]) != phone_id:
+        if phone is None or as_id(row["id"]) != phone.id:
             raise Refusal("phone_there", "line", line=columns["line"], tenant=tenant.name)
     if not await people_of(by.scope, tenant.id, {fields.user_id}):
         raise Refusal("user_unknown", "user_id", login=fields.user_id, tenant=tenant.name)

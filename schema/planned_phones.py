@@ -9,7 +9,7 @@ from uuid import UUID
 
 from schema.columns import as_id
 from schema.entries import By
-from schema.ground import Ground, ground, people_of
+from schema.ground import Ground, ground, only_own_lines, people_of
 from schema.models import Phone as PhoneRow
 from schema.phones import columns_of, phones_by_line
 from schema.planned import PlannedLine, action, changed, name_of
@@ -21,7 +21,8 @@ from schema.sql import rows_in
 class PhoneLines:
     """Made by `phone_lines`: `known` are the phones that are there and to be seen, by line."""
 
-    def __init__(self, there: Ground, known: Mapping[str, Phone], logins: Mapping[UUID, str]) -> None:
+    def __init__(self, by: By, there: Ground, known: Mapping[str, Phone], logins: Mapping[UUID, str]) -> None:
+        self._by = by
         self._there = there
         self._known = known
         self._logins = logins
@@ -35,6 +36,8 @@ class PhoneLines:
             raise Refusal("twice_in_file", "line", name=line)
         self._seen.add(line)
         old = self._known.get(line)
+        if old is None:
+            only_own_lines(self._by.scope, line, "line")
         if old is None and line in self._there.lines:
             raise Refusal("phone_there", "line", line=line, tenant=self._there.tenant.name)
         fields = self._understood(line, cells, old)
@@ -88,4 +91,4 @@ async def phone_lines(by: By, given: Sequence[Mapping[str, str]]) -> PhoneLines:
     owners = {phone.fields.user_id for phone in known.values()} | set(there.logins.values())
     there.people = await people_of(by.scope, tenant_id, owners)
     found = await rows_in("SELECT id, login FROM account WHERE id IN", sorted(there.people))
-    return PhoneLines(there, known, {as_id(row["id"]): row["login"] for row in found})
+    return PhoneLines(by, there, known, {as_id(row["id"]): row["login"] for row in found})

@@ -64,6 +64,7 @@ class UserLines:
         if old is not None and "phones" in cells:
             for line in set(old.fields.phones) - set(several(cells["phones"])):
                 self._there.lines.pop(line, None)
+                self._there.freed.add(line)
 
     def line(self, number: int, cells: Mapping[str, str]) -> PlannedLine:
         login = name_of("users", cells)

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from schema import checked
 from schema.entries import By
-from schema.ground import Ground, RoleKept
+from schema.ground import Ground, RoleKept, only_own_lines
 from schema.profiles import RecordingMode, User, UserFields
 from schema.refusals import Refusal
 from schema.roles import Reach
@@ -46,7 +46,7 @@ def examined(by: By, there: Ground, given: UserFields, old: User | None) -> User
         recording_mode=_mode(given.recording_mode),
         language=checked.language(given.language),
         time_zone=checked.time_zone(given.time_zone),
-        phones=_examined_phones(there, given.phones, None if old is None else old.id),
+        phones=_examined_phones(by, there, given.phones, old),
         manages_groups=groups,
         manages_users=users,
         **texts,
@@ -86,11 +86,13 @@ def _examine_group(there: Ground, given: UserFields, old: User | None) -> None:
         raise Refusal("group_disabled", "group_id", group=team.name)
 
 
-def _examined_phones(there: Ground, given: Sequence[str], user_id: UUID | None) -> tuple[str, ...]:
+def _examined_phones(by: By, there: Ground, given: Sequence[str], old: User | None) -> tuple[str, ...]:
     lines = tuple(dict.fromkeys(checked.text(line, "phones") for line in given))
     for line in lines:
+        if (old is None or line not in old.fields.phones) and line not in there.freed:
+            only_own_lines(by.scope, line, "phones")
         owner = there.lines.get(line)
-        if owner is not None and owner != user_id:
+        if owner is not None and (old is None or owner != old.id):
             raise Refusal("phone_taken", "phones", line=line, tenant=there.tenant.name)
     return lines
 

@@ -19,6 +19,7 @@ from schema.checked import MOST_CHARACTERS, folded
 from schema.claims import claim_calls
 from schema.profiles import Phone, PhoneFields, User
 from schema.refusals import Refusal
+from schema.roles import Reach
 from schema.values import NOBODY
 
 # Users whose login, name or lines hold the same letters: an exact login is among the first so many.
@@ -44,6 +45,7 @@ async def index() -> str:
         older=older,
         newer=newer,
         all_tenants=owners.across_tenants(),
+        may_add=gate.scope().reach not in (Reach.OWN, Reach.MANAGED),
     )
 
 

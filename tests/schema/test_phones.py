@@ -4,14 +4,14 @@ from dataclasses import replace
 
 import pytest
 
-from schema import audit, phones, users
+from schema import audit, importing, people, phones, roles_kept, users
 from schema.clerk import users_of_lines
 from schema.columns import new_id
 from schema.database import open_database
 from schema.entries import Action, Resource
-from schema.profiles import PhoneFields, UserFields
+from schema.profiles import PhoneFields, RoleFields, UserFields
 from schema.refusals import NotThere, Refusal
-from schema.roles import Role
+from schema.roles import Grant, Permission, Reach, Role
 from schema.values import Scope
 from tests.databases import KEY
 from tests.people import COMMAND
@@ -118,6 +118,41 @@ async def test_lists_show_what_the_scope_reaches_and_the_search_finds(database_u
         assert [phone.fields.line for phone in (*page.items, *rest.items)] == ["100", "150", "300", "400"]
         with pytest.raises(ValueError, match="Begin again"):
             await phones.list_phones(COMMAND.scope, cursor="x")
+
+
+async def test_a_line_that_is_nobodys_whom_one_manages_is_assigned_by_administrators(database_url: str) -> None:
+    async with open_database(database_url, key=KEY):
+        amy, bob = await a_user("amy", group="Support", phones=["1"]), await a_user("bob", group="Support")
+        await a_user("out", phones=["2"])
+        lead = RoleFields(name="Lead", grant=Grant(Reach.MANAGED, frozenset(Permission)))
+        kept = await roles_kept.copy_role(COMMAND, Role.SUPERVISOR, lead)
+        made = await a_user("lead", Role.SUPERVISOR, manages=["Support"])
+        found = await users.get_user(COMMAND.scope, made.id)
+        assert found is not None
+        await users.update_user(COMMAND, made.id, replace(found.fields, role=kept.id))
+        account = await people.account(made.id)
+        assert account is not None
+        leading = by(account)
+        own = (await phones.list_phones(leading.scope)).items[0]
+        managed = await users.get_user(leading.scope, amy.id)
+        assert managed is not None
+        for line in ("2", "9999"):
+            for attempt in (
+                phones.create_phone(leading, PhoneFields(line=line, user_id=bob.id)),
+                phones.update_phone(leading, own.id, replace(own.fields, line=line)),
+                users.update_user(leading, amy.id, replace(managed.fields, phones=("1", line))),
+            ):
+                with pytest.raises(Refusal) as refused:
+                    await attempt
+                assert refused.value.code == "line_beyond_you"
+            for kind, cells in (("phones", {"line": line, "user": "bob"}), ("users", {"login": "bob", "phones": line})):
+                (planned,) = (await importing.plan(leading, kind, [cells])).lines  # type: ignore[arg-type]
+                assert planned.refusal is not None
+                assert planned.refusal.code == "line_beyond_you"
+        handed = [{"login": "amy", "phones": ""}, {"login": "bob", "phones": "1"}]
+        assert (await importing.apply(leading, "users", handed)).possible
+        moved = await phones.update_phone(leading, (await phones.list_phones(leading.scope)).items[0].id, own.fields)
+        assert (moved.fields.line, moved.user.name) == ("1", "Amy")
 
 
 async def group_of(user_id: object) -> object:
