@@ -5,7 +5,7 @@ when it comes with a cookie, a websocket with a cookie needs our own origin. An 
 the portal from starting.
 
 Who must change his password may do that, and nothing else before. An operator may look at one tenant alone; his scope
-is that tenant's then.
+is that tenant's then, and a form that he opened before changes nothing in it.
 
 What one may not see is "not found" and comes from the queries, which take the `Scope` given here; what one's role
 does not permit is "not permitted" and comes from here.
@@ -26,7 +26,7 @@ from quart_babel import gettext
 
 from portal import sessions
 from portal.config import portal
-from portal.errors import API, Problem, answer, by_script, forbidden
+from portal.errors import API, Problem, another_tenant, answer, by_script, forbidden
 from portal.proxy import at_hand, client_address, origins
 from schema import access
 from schema.entries import Application, By
@@ -43,6 +43,9 @@ class Open(Enum):
 
 # What an endpoint needs; of several permissions, all.
 Need = Permission | frozenset[Permission] | Open
+
+# A provider says who people are, so arranging one is more than a setting.
+ARRANGE_SIGN_IN: Final = frozenset({Permission.MANAGE_SETTINGS, Permission.MANAGE_USERS})
 
 TABLE: Final[Mapping[str, Need]] = {
     "static": Open.PUBLIC,
@@ -140,11 +143,11 @@ TABLE: Final[Mapping[str, Need]] = {
     "mail.retry": Permission.MANAGE_PLATFORM,
     "oidc.start": Open.PUBLIC,
     "oidc.callback": Open.PUBLIC,
-    "providers.index": Permission.MANAGE_SETTINGS,
-    "providers.new": Permission.MANAGE_SETTINGS,
-    "providers.edit": Permission.MANAGE_SETTINGS,
-    "providers.test": Permission.MANAGE_SETTINGS,
-    "providers.delete": Permission.MANAGE_SETTINGS,
+    "providers.index": ARRANGE_SIGN_IN,
+    "providers.new": ARRANGE_SIGN_IN,
+    "providers.edit": ARRANGE_SIGN_IN,
+    "providers.test": ARRANGE_SIGN_IN,
+    "providers.delete": ARRANGE_SIGN_IN,
 }
 
 # What is open to who must change his password first.
@@ -155,6 +158,9 @@ CHANGE_PASSWORD: Final = "/change-password"  # noqa: S105 (a path)
 PLATFORMS_OWN: Final = frozenset({Permission.MANAGE_PLATFORM})
 # In the session of an operator: the one tenant that he looks at.
 TENANT: Final = "tenant"
+# In his forms: what he looked at when he opened them.
+LOOKED_AT: Final = "looked_at"
+ALL_TENANTS: Final = "all"
 
 SIGN_IN: Final = "/sign-in"
 BEARER: Final = "bearer "
@@ -238,6 +244,15 @@ def looked_at() -> UUID | None:
     return None if chosen is None else UUID(chosen)
 
 
+def opened_for() -> str:
+    """What a form of the current page says of the tenant that it is for; empty for who cannot look at another."""
+    asking = visitor()
+    if asking is None or asking.grant.reach is not Reach.PLATFORM:
+        return ""
+    tenant_id = looked_at()
+    return ALL_TENANTS if tenant_id is None else str(tenant_id)
+
+
 def by_token() -> bool:
     """Whether the current request or websocket came with an API token, which then counts and no cookie does."""
     return _token() is not None
@@ -273,8 +288,22 @@ async def _admit_request() -> Any:
                     kind="urn:earshot:problem:csrf",
                 )
             )
+        if request.method in sessions.UNSAFE and await _opened_for_another(endpoint):
+            return await answer(another_tenant())
         sessions.renew()
     return None
+
+
+async def _opened_for_another(endpoint: str) -> bool:
+    """Whether the form at hand was opened for another tenant than its operator looks at now.
+
+    What is his own, and what is the platform's, is the same whichever he looks at.
+    """
+    need = TABLE[endpoint]
+    if isinstance(need, Open) or need in PLATFORMS_OWN:
+        return False
+    given = (await request.form).get(LOOKED_AT, "")
+    return given not in ("", opened_for())
 
 
 async def _admit_websocket() -> Any:

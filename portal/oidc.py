@@ -3,7 +3,8 @@
 
 What is under way stands in the signed cookie, so that only the browser that went away can come back, once, and within
 LONGEST_S. The provider says who it is; whether he may come in is for his account to say: one of the provider's tenant,
-that signs in this way, has web access and is not disabled. A second factor is the provider's business.
+that signs in this way, has web access, is not disabled and has no more rights than the provider may vouch for. A second
+factor is the provider's business.
 
 Not here: the protocol (`openid.py`), whose account it is (`schema/providers.py`), sessions (`sessions.py`).
 """
@@ -65,9 +66,10 @@ def _keep(state: BlueprintSetupState) -> None:
     state.app.extensions[EXTENSION] = OpenId()
 
 
-async def buttons(tenant_id: UUID | None, next_path: str) -> list[Button]:
-    """The providers that the sign-in page offers: of the tenant whose host name was asked for, if it is one's."""
-    found = await providers.doors(tenant_id)
+async def buttons(tenant_id: UUID | None, next_path: str, tenant: str = "") -> list[Button]:
+    """The providers that the sign-in page offers: of the tenant whose host name was asked for, if it is one's, else of
+    the one that was named."""
+    found = await providers.doors(tenant_id, tenant)
     return [Button(one.name, url_for("oidc.start", provider_id=one.id, next=next_path)) for one in found]
 
 
@@ -232,6 +234,11 @@ SENTENCES: Final[Mapping[Trouble, Callable[[str], str]]] = {
         "%(provider)s answers in a way that is not understood. Your administrator finds more in the log.",
         provider=name,
     ),
+    Trouble.INSIDE: lambda name: gettext(
+        "%(provider)s leads to the inside of this network, so it was not asked. Your administrator finds more in the "
+        "log.",
+        provider=name,
+    ),
     Trouble.ISSUER: lambda name: gettext(
         "The answer came from another provider than %(provider)s. Nobody was signed in.", provider=name
     ),
@@ -264,6 +271,11 @@ UNMATCHED: Final[Mapping[Unmatched, Callable[[Client, str], str]]] = {
     ),
     Unmatched.OTHER_SUBJECT: lambda client, login: gettext(
         "Your account belongs to somebody else at %(provider)s. Your administrator can free it.", provider=client.name
+    ),
+    Unmatched.BEYOND: lambda client, login: gettext(
+        "Your account has more rights than %(provider)s may sign in, so nobody was signed in. Use another way, or ask "
+        "an operator of the platform.",
+        provider=client.name,
     ),
     Unmatched.NO_ACCESS: lambda client, login: gettext(
         "Your account has no web access. Your administrator can give it to you."

@@ -2,7 +2,8 @@
 
 The authorization code flow with PKCE (RFC 7636), a state and a nonce. Signatures are checked with the public keys that
 the provider publishes, by RS256 or ES256 and nothing else. What is fetched comes from where the provider's own document
-says, by HTTPS (to this machine itself also by HTTP), follows no redirect, and is bounded in size and time.
+says, by HTTPS (to this machine itself also by HTTP), follows no redirect, and is bounded in size and time. The inside
+of the network is open to providers that an operator set up, and to no other.
 
 Not here: cookies, pages and accounts (`oidc.py`), which providers there are (`schema/providers.py`).
 """
@@ -24,6 +25,7 @@ from joserfc import jws, jwt
 from joserfc.errors import BadSignatureError, JoseError
 from joserfc.jwk import ECKey, JWKRegistry, RSAKey
 
+from portal.outside import InsideError, OutsideTransport
 from schema.providers import LOOPBACK, Client, LoginClaim
 
 DISCOVERY: Final = "/.well-known/openid-configuration"
@@ -52,6 +54,7 @@ class Trouble(StrEnum):
 
     AWAY = "away"
     ANSWER = "answer"
+    INSIDE = "inside"
     ISSUER = "issuer"
     INCOMPLETE = "incomplete"
     REFUSED = "refused"
@@ -69,7 +72,9 @@ class OpenIdError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Discovered:
-    """What a provider says of itself (OpenID Connect Discovery 1.0 section 3)."""
+    """What a provider says of itself (OpenID Connect Discovery 1.0 section 3). `inside`: it may be on the inside of the
+    network.
+    """
 
     issuer: str
     authorization_endpoint: str
@@ -77,6 +82,7 @@ class Discovered:
     jwks_uri: str
     userinfo_endpoint: str
     token_methods: tuple[str, ...]
+    inside: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,15 +104,19 @@ class OpenId:
 
     def __init__(self) -> None:
         self._trust = ssl.create_default_context()
-        self._documents: dict[str, _Known] = {}
+        self._documents: dict[tuple[str, bool], _Known] = {}
         self._keys: dict[str, _Known] = {}
 
-    async def discovered(self, issuer: str, *, anew: bool = False) -> Discovered:
-        """What the provider says of itself, an hour old at most. Errors: OpenIdError."""
-        known = self._documents.get(issuer)
+    async def discovered(self, issuer: str, *, inside: bool, anew: bool = False) -> Discovered:
+        """What the provider says of itself, an hour old at most. `inside`: it may be on the inside of the network.
+
+        Errors: OpenIdError.
+        """
+        known = self._documents.get((issuer, inside))
         if known is None or anew or trio.current_time() - known.since_s > KNOWN_FOR_S:
-            document = await self._get(issuer.rstrip("/") + DISCOVERY)
-            known = self._documents[issuer] = _Known(_discovered(issuer, document), trio.current_time())
+            document = await self._get(issuer.rstrip("/") + DISCOVERY, inside=inside)
+            known = _Known(_discovered(issuer, document, inside), trio.current_time())
+            self._documents[issuer, inside] = known
         found: Discovered = known.value
         return found
 
@@ -114,7 +124,7 @@ class OpenId:
         """The public keys that the provider signs with, as JWKs. Errors: OpenIdError."""
         known = self._keys.get(provider.jwks_uri)
         if known is None or anew or trio.current_time() - known.since_s > KNOWN_FOR_S:
-            found = (await self._get(provider.jwks_uri)).get("keys")
+            found = (await self._get(provider.jwks_uri, inside=provider.inside)).get("keys")
             if not isinstance(found, list):
                 raise OpenIdError(Trouble.ANSWER, f"{provider.jwks_uri} has no keys")
             known = _Known([key for key in found if isinstance(key, dict)], trio.current_time())
@@ -124,7 +134,7 @@ class OpenId:
 
     async def address(self, client: Client, redirect_uri: str, *, state: str, nonce: str, verifier: str) -> str:
         """Where a browser goes to sign in. Errors: OpenIdError."""
-        provider = await self.discovered(client.issuer)
+        provider = await self.discovered(client.issuer, inside=client.platform)
         async with self._client(client, provider, redirect_uri) as session:
             url, _ = session.create_authorization_url(
                 provider.authorization_endpoint, state=state, nonce=nonce, code_verifier=verifier
@@ -133,13 +143,14 @@ class OpenId:
 
     async def identity(self, client: Client, redirect_uri: str, *, code: str, nonce: str, verifier: str) -> Identity:
         """Whom the provider vouches for with a code that it gave a browser. Errors: OpenIdError."""
-        provider = await self.discovered(client.issuer)
+        provider = await self.discovered(client.issuer, inside=client.platform)
         tokens = await self._tokens(client, provider, redirect_uri, code, verifier)
         claims = await self._claims(client, provider, tokens.get("id_token"), nonce)
         subject: str = claims["sub"]
         login = _login(client.login_claim, claims)
         if not login and provider.userinfo_endpoint:
-            more = await self._get(provider.userinfo_endpoint, bearer=str(tokens.get("access_token", "")))
+            bearer = str(tokens.get("access_token", ""))
+            more = await self._get(provider.userinfo_endpoint, inside=provider.inside, bearer=bearer)
             # OpenID Connect Core 1.0 section 5.3.2: else it may be about somebody else.
             if more.get("sub") != subject:
                 raise OpenIdError(Trouble.TOKEN, "the user info is about another subject")
@@ -158,6 +169,8 @@ class OpenId:
                     return tokens
         except AuthlibBaseError as error:
             raise OpenIdError(Trouble.REFUSED, f"{error.error}: {error.description}") from error
+        except InsideError as error:
+            raise OpenIdError(Trouble.INSIDE, str(error)) from error
         except (httpx2.HTTPError, trio.TooSlowError) as error:
             raise OpenIdError(Trouble.AWAY, _words(error)) from error
         except (ValueError, TypeError) as error:
@@ -215,17 +228,20 @@ class OpenId:
             scope=SCOPES,
             redirect_uri=redirect_uri,
             code_challenge_method="S256",
-            transport=_Bounded(self._trust),
+            transport=_Bounded(self._trust, inside=provider.inside),
             **_OPTIONS,
         )
 
-    async def _get(self, url: str, *, bearer: str = "") -> dict[str, Any]:
+    async def _get(self, url: str, *, inside: bool, bearer: str = "") -> dict[str, Any]:
         """A JSON object. Errors: OpenIdError."""
         headers = {"Accept": "application/json"} | ({"Authorization": f"Bearer {bearer}"} if bearer else {})
         try:
             with trio.fail_after(STEP_WITHIN_S):
-                async with httpx2.AsyncClient(transport=_Bounded(self._trust), **_OPTIONS) as session:
+                transport = _Bounded(self._trust, inside=inside)
+                async with httpx2.AsyncClient(transport=transport, **_OPTIONS) as session:
                     answer = await session.get(url, headers=headers)
+        except InsideError as error:
+            raise OpenIdError(Trouble.INSIDE, str(error)) from error
         except (httpx2.HTTPError, httpx2.InvalidURL, trio.TooSlowError) as error:
             raise OpenIdError(Trouble.AWAY, f"{url}: {_words(error)}") from error
         if answer.status_code != httpx2.codes.OK:
@@ -242,8 +258,8 @@ class OpenId:
 class _Bounded(httpx2.AsyncBaseTransport):
     """Takes no answer that is longer than MOST_BYTES, nor one that unpacks to more than it is."""
 
-    def __init__(self, trust: ssl.SSLContext) -> None:
-        self._inner = httpx2.AsyncHTTPTransport(verify=trust)
+    def __init__(self, trust: ssl.SSLContext, *, inside: bool) -> None:
+        self._inner = httpx2.AsyncHTTPTransport(verify=trust) if inside else OutsideTransport(trust)
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         request.headers["Accept-Encoding"] = "identity"
@@ -279,7 +295,7 @@ class _BoundedStream(httpx2.AsyncByteStream):
         await self._inner.aclose()
 
 
-def _discovered(issuer: str, document: Mapping[str, Any]) -> Discovered:
+def _discovered(issuer: str, document: Mapping[str, Any], inside: bool) -> Discovered:
     """Errors: OpenIdError."""
     told = document.get("issuer")
     if told != issuer:
@@ -292,7 +308,7 @@ def _discovered(issuer: str, document: Mapping[str, Any]) -> Discovered:
         endpoints[name] = url
     methods = document.get("token_endpoint_auth_methods_supported", ())
     known = tuple(map(str, methods)) if isinstance(methods, list) else ()
-    return Discovered(issuer, **endpoints, token_methods=known)
+    return Discovered(issuer, **endpoints, token_methods=known, inside=inside)
 
 
 def _may_be_asked(url: str, issuer: str) -> bool:

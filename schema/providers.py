@@ -4,6 +4,10 @@
 Somebody is found by what the provider calls him for ever (issuer and subject), or, before his first sign-in, by the
 claim that his tenant's administrators chose; from then on that account is his alone.
 
+Nobody becomes by a provider what its maker is not: whoever makes one has all rights of an administrator, and it vouches
+for accounts with no more than these. One that an operator made vouches for everybody of the tenant, may be on the
+inside of the network, and is changed by operators alone.
+
 Not here: the protocol (`portal/openid.py`).
 """
 
@@ -26,7 +30,7 @@ from schema.people import account
 from schema.profiles import Named
 from schema.records import clean
 from schema.refusals import NotThere, Refusal
-from schema.roles import Permission, Reach
+from schema.roles import EVERYTHING, READY_MADE, Reach, Role
 from schema.sealing import seal, unseal
 from schema.values import Account, Scope
 
@@ -34,10 +38,13 @@ MOST_SECRET: Final = 1024
 _PLACE: Final = "identity_provider.client_secret.{}"
 # On the machine itself: nothing on the way could read along.
 LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+_ADMINISTRATOR: Final = READY_MADE[Role.ADMINISTRATOR]
 _PROVIDERS: Final = (
     "SELECT identity_provider.*, tenant.name AS tenant_name FROM identity_provider "
     "JOIN tenant ON tenant.id = identity_provider.tenant_id"
 )
+_IN_USE: Final = "identity_provider.enabled AND tenant.disabled_at IS NULL"
+_COMMON_DOOR: Final = "tenant.hosts = '[]'"
 
 
 class LoginClaim(StrEnum):
@@ -62,12 +69,13 @@ class ProviderFields:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provider:
-    """A provider as it is shown: its secret never is."""
+    """A provider as it is shown: its secret never is. `platform`: an operator made it."""
 
     id: UUID
     tenant: Named
     fields: ProviderFields
     has_secret: bool
+    platform: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +89,7 @@ class Client:
     client_id: str
     client_secret: str
     login_claim: LoginClaim
+    platform: bool
 
 
 class Unmatched(StrEnum):
@@ -90,6 +99,7 @@ class Unmatched(StrEnum):
     SEVERAL = "several"
     OTHER_WAY = "other_way"
     OTHER_SUBJECT = "other_subject"
+    BEYOND = "beyond"
     NO_ACCESS = "no_access"
 
 
@@ -110,16 +120,24 @@ async def get_provider(scope: Scope, provider_id: UUID) -> Provider | None:
     return _provider(found[0]) if found else None
 
 
+def may_change(by: By, provider: Provider | None = None) -> bool:
+    """Whether he may make providers, or change and delete this one."""
+    return by.grant.covers(EVERYTHING if provider is not None and provider.platform else _ADMINISTRATOR)
+
+
 @unit
 async def create_provider(by: By, fields: ProviderFields, tenant_id: UUID | None = None) -> Provider:
     """Errors: Refusal, NotThere (of the tenant); then nothing was made."""
     owner = await own_tenant(by, tenant_id)
     async with changing(by):
         await exclusively()
-        provider_id = new_id()
-        columns = await _columns(by, owner, fields, None)
+        _permitted(by)
+        provider_id, platform = new_id(), by.grant.covers(EVERYTHING)
+        columns = await _columns(platform, owner, fields, None)
         secret = seal(fields.client_secret or "", _PLACE.format(provider_id))
-        await IdentityProvider.create(id=provider_id, tenant_id=owner, client_secret=secret, **columns)
+        await IdentityProvider.create(
+            id=provider_id, tenant_id=owner, client_secret=secret, platform=platform, **columns
+        )
         return await _reread(by, provider_id)
 
 
@@ -129,7 +147,8 @@ async def update_provider(by: By, provider_id: UUID, fields: ProviderFields) -> 
     async with changing(by):
         await exclusively()
         old = await _reread(by, provider_id)
-        columns = await _columns(by, old.tenant.id, fields, provider_id)
+        _permitted(by, old)
+        columns = await _columns(old.platform, old.tenant.id, fields, provider_id)
         elsewhere = (old.fields.issuer, old.fields.client_id) != (columns["issuer"], columns["client_id"])
         if elsewhere and old.has_secret and fields.client_secret is None:
             # Else whoever may change a provider could have the secret sent to himself.
@@ -145,32 +164,42 @@ async def update_provider(by: By, provider_id: UUID, fields: ProviderFields) -> 
 
 @unit
 async def delete_provider(by: By, provider_id: UUID) -> None:
-    """Nobody signs in with it any more; who is signed in stays so. Errors: NotThere."""
+    """Nobody signs in with it any more; who is signed in stays so. Errors: Refusal, NotThere."""
     async with changing(by):
-        await _reread(by, provider_id)
+        _permitted(by, await _reread(by, provider_id))
         row = await IdentityProvider.select_for_update().get(id=provider_id)
         await row.delete()
 
 
 @lookup
-async def doors(tenant_id: UUID | None) -> tuple[Named, ...]:
-    """The providers that a sign-in page offers, to anybody: of a tenant, or, where the host name tells none, of all
-    tenants that have no host name of their own."""
-    where, values = "identity_provider.enabled AND tenant.disabled_at IS NULL", []
-    if tenant_id is None:
-        where += " AND tenant.hosts = '[]'"
+async def doors(tenant_id: UUID | None, tenant: str = "") -> tuple[Named, ...]:
+    """The providers that a sign-in page offers, to anybody: of a tenant, or, where the host name tells none, of the
+    one that was named (`tenant`), or of the only one there is. Those that have a host name of their own have theirs
+    there.
+
+    Else each tenant's administrators could put a button before everybody, and strangers would read who is here.
+    """
+    where, values = _IN_USE, list[Any]()
+    if tenant_id is not None:
+        where, values = f"{where} AND tenant.id = $1", [tenant_id]
+    elif tenant.strip():
+        where, values = f"{where} AND {_COMMON_DOOR} AND tenant.name_key = $1", [checked.folded(clean(tenant.strip()))]
     else:
-        where += " AND tenant.id = $1"
-        values.append(tenant_id)
+        where = f"{where} AND {_COMMON_DOOR} AND (SELECT count(*) FROM tenant WHERE disabled_at IS NULL) = 1"
     found = await rows(f"{_PROVIDERS} WHERE {where} ORDER BY identity_provider.name, identity_provider.id", *values)
     return tuple(Named(as_id(row["id"]), row["name"]) for row in found)
 
 
 @lookup
+async def has_doors() -> bool:
+    """Whether some tenant without a host name has providers."""
+    return bool(await rows(f"{_PROVIDERS} WHERE {_IN_USE} AND {_COMMON_DOOR} LIMIT 1"))
+
+
+@lookup
 async def client_of(provider_id: UUID) -> Client | None:
     """A provider that is enabled, and its secret: for who talks to it. Errors: NotReadable."""
-    where = "identity_provider.id = $1 AND identity_provider.enabled AND tenant.disabled_at IS NULL"
-    found = await rows(f"{_PROVIDERS} WHERE {where}", provider_id)
+    found = await rows(f"{_PROVIDERS} WHERE {_IN_USE} AND identity_provider.id = $1", provider_id)
     if not found:
         return None
     provider = _provider(found[0])
@@ -182,6 +211,7 @@ async def client_of(provider_id: UUID) -> Client | None:
         client_id=provider.fields.client_id,
         client_secret=unseal(found[0]["client_secret"], _PLACE.format(provider_id)),
         login_claim=provider.fields.login_claim,
+        platform=provider.platform,
     )
 
 
@@ -200,6 +230,8 @@ async def account_of(client: Client, subject: str, login: str, address: str) -> 
         return found
     if not found.may_sign_in:
         return Unmatched.NO_ACCESS
+    if not (client.platform or _ADMINISTRATOR.covers(found.grant)):
+        return Unmatched.BEYOND
     async with changing(by_owner(found, address)):
         row = await AccountRow.select_for_update().get(id=found.id)
         if row.external_id not in ("", external_id):
@@ -227,7 +259,12 @@ async def _named(client: Client, external_id: str, login: str) -> Account | Unma
     return found if found.authentication == "oidc" else Unmatched.OTHER_WAY
 
 
-async def _columns(by: By, tenant_id: UUID, fields: ProviderFields, provider_id: UUID | None) -> dict[str, Any]:
+def _permitted(by: By, provider: Provider | None = None) -> None:
+    if not may_change(by, provider):
+        raise Refusal("operators_provider" if by.grant.covers(_ADMINISTRATOR) else "provider_beyond_you")
+
+
+async def _columns(platform: bool, tenant_id: UUID, fields: ProviderFields, provider_id: UUID | None) -> dict[str, Any]:
     """Errors: Refusal."""
     name = checked.text(fields.name, "name")
     others = await rows("SELECT id, name FROM identity_provider WHERE tenant_id = $1", tenant_id)
@@ -237,14 +274,14 @@ async def _columns(by: By, tenant_id: UUID, fields: ProviderFields, provider_id:
         raise Refusal("text_refused", "client_secret", most=MOST_SECRET)
     return {
         "name": name,
-        "issuer": _issuer(by, fields.issuer),
+        "issuer": _issuer(platform, fields.issuer),
         "client_id": checked.text(fields.client_id, "client_id"),
         "login_claim": str(fields.login_claim),
         "enabled": fields.enabled,
     }
 
 
-def _issuer(by: By, given: str) -> str:
+def _issuer(platform: bool, given: str) -> str:
     """An issuer's address (OpenID Connect Discovery 1.0 section 3). Errors: Refusal."""
     issuer = checked.text(given, "issuer")
     try:
@@ -255,7 +292,7 @@ def _issuer(by: By, given: str) -> str:
     # What runs on this machine is its operator's: an administrator could make us talk to it.
     allowed = parts.scheme == "https" and host not in LOOPBACK
     if host in LOOPBACK and parts.scheme in ("http", "https"):
-        allowed = Permission.MANAGE_PLATFORM in by.grant.permissions
+        allowed = platform
     odd = parts.query or parts.fragment or parts.username is not None or parts.password is not None
     if not (allowed and host) or odd or any(character.isspace() for character in issuer):
         raise Refusal("issuer_refused", "issuer", issuer=issuer)
@@ -288,4 +325,5 @@ def _provider(row: dict[str, Any]) -> Provider:
             enabled=bool(row["enabled"]),
         ),
         has_secret=bool(row["client_secret"]),
+        platform=bool(row["platform"]),
     )

@@ -47,9 +47,12 @@ SENTENCES: Final[Mapping[str, str]] = {
     "mail_missing": "{login} has no mail address.",
     "provider_taken": "There is an identity provider {name} already.",
     "issuer_refused": "{issuer} is no address of an identity provider: it begins with https:// and has no query.",
-    "provider_beyond_you": "Only who has all rights of an administrator may arrange single sign-on.",
-    "operators_provider": "An operator added this provider, so only an operator can change or delete it.",
-    "access_beyond_you": "How this user gets in is for administrators of the whole tenant.",
+    "provider_beyond_you": "Only who has all rights of an administrator may arrange single sign-on: a provider "
+    "says who people are.",
+    "operators_provider": "An operator of the platform added this provider, so only an operator can change "
+    "or delete it.",
+    "access_beyond_you": "How this user gets in is for administrators of the whole tenant: login, mail address, "
+    "web access, authentication and password.",
     "secret_of_another": "The secret belongs to the provider that was here before. Enter the one of the new provider.",
     "authentication_unknown": "There is no way to sign in called {authentication}.",
     "address_refused": "{address} is no address of a web page. Write it as https://name.",

@@ -46,6 +46,7 @@ FIELDS: Final[Mapping[str, Words]] = {
     "line": lambda: gettext("Number or address"),
     "login": lambda: gettext("Login"),
     "login_claim": lambda: gettext("Claim with the login"),
+    "platform": lambda: gettext("Added by an operator"),
     "logo": lambda: gettext("Logo"),
     "logo_type": lambda: gettext("Type of the logo"),
     "mail_from": lambda: gettext("Sender's address"),

@@ -41,6 +41,7 @@ async def index() -> str:
         providers=await providers.list_providers(gate.scope()),
         addresses=await _addresses(gate.account().tenant_id if owners.across_tenants() else gate.scope().tenant_id),
         claims=_claims(),
+        may_add=providers.may_change(gate.by()),
         all_tenants=owners.across_tenants(),
     )
 
@@ -90,7 +91,7 @@ async def test(provider_id: UUID) -> Any:
     """Asks the provider what it says of itself, and tells."""
     provider = await _provider(provider_id)
     try:
-        found = await oidc.openid().discovered(provider.fields.issuer, anew=True)
+        found = await oidc.openid().discovered(provider.fields.issuer, inside=provider.platform, anew=True)
         keys = await oidc.openid().keys(found, anew=True)
         trial = Trial(found, sum(key.get("kty") in _KINDS for key in keys))
     except OpenIdError as error:
@@ -106,6 +107,7 @@ async def delete(provider_id: UUID) -> Any:
         providers.delete_provider(gate.by(), provider_id),
         gettext("%(name)s was deleted.", name=name),
         url_for("providers.index"),
+        otherwise=url_for("providers.edit", provider_id=provider_id),
     )
 
 
@@ -149,6 +151,7 @@ async def _form(
         claims=list(_claims().items()),
         addresses=await _addresses(tenant_id),
         trial=trial,
+        may_change=providers.may_change(gate.by(), provider),
         all_tenants=owners.across_tenants(),
         **(await trail.about(provider.id) if provider is not None else {"entries": None, "about_id": None}),
     )
@@ -177,6 +180,10 @@ SENTENCES: Final = {
     Trouble.AWAY: lambda: gettext("The provider does not answer. Check the issuer, and that this server may reach it."),
     Trouble.ANSWER: lambda: gettext(
         "There is no OpenID Connect provider at this address. Copy the issuer from the provider's own pages."
+    ),
+    Trouble.INSIDE: lambda: gettext(
+        "This address is on the inside of this network. Only a provider that an operator of the platform adds may be "
+        "there."
     ),
     Trouble.ISSUER: lambda: gettext(
         "The provider calls itself otherwise. Enter the issuer exactly as it is told below, to the last slash."

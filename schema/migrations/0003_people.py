@@ -100,6 +100,7 @@ class Migration(migrations.Migration):
                 ("client_secret", fields.TextField()),
                 ("login_claim", fields.TextField()),
                 ("enabled", fields.BooleanField()),
+                ("platform", fields.BooleanField()),
             ],
             options={
                 "table": "identity_provider",

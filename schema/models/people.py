@@ -239,7 +239,8 @@ class Management(Audited):
         return {"manager": _called(self.manager), "managed": managed}
 
 
-# Where people of a tenant may sign in besides here: OpenID Connect. `client_secret` is sealed.
+# Where people of a tenant may sign in besides here: OpenID Connect. `client_secret` is sealed. `platform`: an operator
+# set it up, so it may vouch for everybody of the tenant, and may be on the inside of the network.
 class IdentityProvider(Audited):
     id = KeyField(primary_key=True, default=new_id)
     tenant: ForeignKeyRelation[Tenant] = _tenant()
@@ -249,6 +250,7 @@ class IdentityProvider(Audited):
     client_secret = TextField()
     login_claim = TextField()
     enabled = BooleanField()
+    platform = BooleanField()
 
     class Meta:
         table = "identity_provider"

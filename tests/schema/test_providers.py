@@ -7,15 +7,15 @@ from uuid import UUID
 
 import pytest
 
-from schema import audit, providers, tenants
+from schema import audit, providers, roles_kept, tenants, users
 from schema.audited import HIDDEN
 from schema.columns import new_id
 from schema.database import Database, open_database, rows, unit
 from schema.entries import By, Resource
-from schema.profiles import TenantFields
+from schema.profiles import RoleFields, TenantFields, UserFields
 from schema.providers import Client, LoginClaim, ProviderFields
 from schema.refusals import NotThere, Refusal
-from schema.roles import READY_MADE, Reach, Role
+from schema.roles import READY_MADE, Grant, Permission, Reach, Role
 from schema.values import DEFAULT_TENANT, NOBODY, Scope
 from tests.databases import KEY
 from tests.people import COMMAND
@@ -147,6 +147,78 @@ async def test_of_another_tenant_nothing_is_seen_or_changed(database: Database) 
     assert await providers.list_providers(COMMAND.scope) == (made,)
 
 
+@pytest.mark.parametrize("lacking", [Permission.MANAGE_USERS, Permission.VIEW_CONFIDENTIAL, Permission.PLAY])
+async def test_who_has_fewer_rights_than_an_administrator_arranges_no_provider(
+    database: Database, lacking: Permission
+) -> None:
+    made = await providers.create_provider(administrator(), fields())
+    grant = READY_MADE[Role.ADMINISTRATOR]
+    less = replace(administrator(), grant=grant.narrowed(grant.permissions - {lacking}))
+    assert not providers.may_change(less)
+    for deed in (
+        lambda: providers.create_provider(less, fields(name="Mine")),
+        lambda: providers.update_provider(less, made.id, fields(login_claim=LoginClaim.EMAIL)),
+        lambda: providers.delete_provider(less, made.id),
+    ):
+        with pytest.raises(Refusal) as refused:
+            await deed()
+        assert refused.value.code == "provider_beyond_you"
+    assert await providers.list_providers(COMMAND.scope) == (made,)
+
+
+async def test_what_an_operator_added_only_an_operator_changes(database: Database) -> None:
+    made = await providers.create_provider(COMMAND, fields())
+    assert made.platform
+    for deed in (
+        lambda: providers.update_provider(administrator(), made.id, fields(login_claim=LoginClaim.EMAIL)),
+        lambda: providers.delete_provider(administrator(), made.id),
+    ):
+        with pytest.raises(Refusal) as refused:
+            await deed()
+        assert refused.value.code == "operators_provider"
+    assert await providers.get_provider(COMMAND.scope, made.id) == made
+
+
+async def test_saving_an_administrators_provider_as_an_operator_does_not_make_it_an_operators(
+    database: Database,
+) -> None:
+    made = await providers.create_provider(administrator(), fields())
+    assert not made.platform
+    changed = await providers.update_provider(COMMAND, made.id, fields(name="Renamed"))
+    assert (changed.fields.name, changed.platform) == ("Renamed", False)
+    with pytest.raises(Refusal) as refused:
+        await providers.update_provider(COMMAND, made.id, fields(issuer="http://127.0.0.1:8080"))
+    assert refused.value.code == "issuer_refused"
+
+
+BEYOND_ADMINISTRATORS = Grant(Reach.TENANT, frozenset({Permission.MANAGE_ARCHIVING}))
+
+
+@pytest.mark.parametrize("role", [Role.OPERATOR, BEYOND_ADMINISTRATORS])
+async def test_nobody_becomes_by_a_provider_what_its_maker_is_not(database: Database, role: Role | Grant) -> None:
+    if isinstance(role, Grant):
+        role = (await roles_kept.copy_role(COMMAND, Role.ADMINISTRATOR, RoleFields(name="More", grant=role))).id
+    theirs = await client((await providers.create_provider(administrator(), fields())).id)
+    ours = await client((await providers.create_provider(COMMAND, fields(name="Ours"))).id)
+    given = {"role": Role.USER, "may_sign_in": True, "authentication": "oidc"}
+    kept = await users.create_user(COMMAND, UserFields(login="op", **given))
+    assert (await providers.account_of(theirs, "1", "op", "")).id == kept.id
+    await users.update_user(COMMAND, kept.id, replace((await users.get_user(COMMAND.scope, kept.id)).fields, role=role))
+    # Not only at the first sign-in: the account was tied to this person before it got its rights.
+    assert await providers.account_of(theirs, "1", "op", "") is providers.Unmatched.BEYOND
+    assert (await providers.account_of(ours, "1", "op", "")).id == kept.id
+    await users.create_user(COMMAND, UserFields(login="other", **given | {"role": role}))
+    assert await providers.account_of(theirs, "2", "other", "") is providers.Unmatched.BEYOND
+    assert (await users.get_by_login(COMMAND.scope, "other")).fields.external_id == ""
+
+
+async def test_administrators_come_in_by_their_own_provider(database: Database) -> None:
+    theirs = await client((await providers.create_provider(administrator(), fields())).id)
+    given = UserFields(login="adm", role=Role.ADMINISTRATOR, may_sign_in=True, authentication="oidc")
+    made = await users.create_user(COMMAND, given)
+    assert (await providers.account_of(theirs, "1", "adm", "")).id == made.id
+
+
 async def test_what_was_deleted_lets_nobody_in(database: Database) -> None:
     made = await providers.create_provider(administrator(), fields())
     await providers.delete_provider(administrator(), made.id)
@@ -159,12 +231,19 @@ async def test_doors_are_those_that_are_in_use_where_the_browser_is(database: Da
     ours = await providers.create_provider(administrator(), fields())
     theirs = await providers.create_provider(administrator(beta), fields(name="Beta"))
     off = await providers.create_provider(administrator(), fields(name="Off", enabled=False))
-    assert [door.id for door in await providers.doors(None)] == [ours.id]
+    assert await providers.doors(None) == ()  # of several tenants
+    assert [door.id for door in await providers.doors(None, " DEFAULT ")] == [ours.id]
+    assert await providers.doors(None, "Beta") == ()  # which has its own host name
+    assert await providers.doors(None, "nobody\x00") == ()
+    assert await providers.has_doors()
     assert [door.id for door in await providers.doors(DEFAULT_TENANT)] == [ours.id]
     assert [door.id for door in await providers.doors(beta)] == [theirs.id]
     assert await providers.client_of(off.id) is None
     await tenants.disable_tenant(COMMAND, beta)
     assert await providers.doors(beta) == ()
+    assert [door.id for door in await providers.doors(None)] == [ours.id]  # of the only one
+    await providers.delete_provider(COMMAND, ours.id)
+    assert not await providers.has_doors()
     assert await providers.client_of(theirs.id) is None
 
 
