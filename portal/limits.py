@@ -72,6 +72,8 @@ SIGN_IN: Final = Kind("login", LOGIN, ADDRESS, ANYWHERE)
 SECOND_FACTOR: Final = Kind("code", None, ADDRESS, CODE)
 # The password of somebody who is signed in, before what only he may do.
 OWN_PASSWORD: Final = Kind("own", None, ADDRESS, LOGIN)
+# To name a tenant and be told its other ways in: nobody tries a list of companies.
+NAME_TENANT: Final = Kind("tenant", None, ADDRESS, None)
 # To ask for a mail, by whatever name; and to be sent one.
 ASK_FOR_MAIL: Final = Kind("ask", None, ASKING, None)
 GET_MAIL: Final = Kind("mail", None, None, MAIL)

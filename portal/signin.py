@@ -24,7 +24,8 @@ from portal.config import portal
 from portal.errors import Problem
 from portal.passwords import Busy
 from portal.proxy import client_address
-from schema import access, audit, people
+from schema import access, audit, people, providers
+from schema.checked import MOST_CHARACTERS
 from schema.entries import About, Action, Application, By, Resource
 from schema.refusals import NotThere
 from schema.roles import Grant, Reach
@@ -52,6 +53,9 @@ async def form() -> Any:
     """The form; who is signed in already goes on."""
     if await sessions.current() is not None:
         return redirect(next_path(), HTTPStatus.SEE_OTHER)
+    door = doorway.at_hand()
+    if "tenant" in request.args and (door is None or door.tenant is None):
+        return await _named_door(request.args["tenant"].strip()[:MOST_CHARACTERS])
     return await _form()
 
 
@@ -287,8 +291,38 @@ async def _again() -> Any:
 
 async def _form(status: HTTPStatus = HTTPStatus.OK, login: str = "", notice: str = "") -> Response:
     to = next_path()
-    page = await render_template("signin.html", login=login, notice=notice, next=to, buttons=await _buttons(to))
+    buttons = await _buttons(to)
+    to_name = not buttons and await _has_doors()
+    page = await render_template("signin.html", login=login, notice=notice, next=to, buttons=buttons, to_name=to_name)
     return Response(page, status)
+
+
+async def _named_door(tenant: str) -> Response:
+    """The providers of a tenant that somebody names: of those that have no host name, no page tells who is here."""
+    to, notice, found, status, wait_s = next_path(), "", list[oidc.Button](), HTTPStatus.OK, 0.0
+    if tenant:
+        address = client_address()
+        wait_s = portal().attempts.begin("", address, trio.current_time(), limits.NAME_TENANT)
+        if wait_s > 0:
+            notice, status = wait(wait_s), HTTPStatus.TOO_MANY_REQUESTS
+        elif found := await oidc.buttons(None, to, tenant):
+            portal().attempts.succeeded("", address, limits.NAME_TENANT)
+        else:
+            notice = gettext(
+                "There is no sign-in with an account of %(tenant)s here. Write the name as your administrator does, or "
+                "open the address that belongs to your company.",
+                tenant=tenant,
+            )
+            status = HTTPStatus.NOT_FOUND
+    page = await render_template("signin/named.html", tenant=tenant, buttons=found, notice=notice, next=to)
+    response = Response(page, status)
+    return later(response, wait_s) if wait_s > 0 else response
+
+
+async def _has_doors() -> bool:
+    """Whether it makes sense to ask for a tenant. The form itself needs no database."""
+    door = doorway.at_hand()
+    return door is not None and door.tenant is None and await providers.has_doors()
 
 
 async def _buttons(to: str) -> list[oidc.Button]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from joserfc.jwk import RSAKey
+from quart import Response
 from quart_trio import QuartTrio
 
 from portal import limits, oidc, openid
@@ -273,6 +274,142 @@ async def test_the_buttons_are_those_of_the_tenant(database: Database, app: Quar
         assert (button.name, button.url) == ("Acme", f"{start}?next=/calls?a%3Db")
         assert await oidc.buttons(COMMAND.scope.tenant_id, "/") != []
         assert await oidc.buttons(COMMAND.scope.user_id, "/") == []
+
+
+async def test_of_several_tenants_nobody_reads_who_is_here(database: Database, visitor: Visitor, idp: Provider) -> None:
+    async def text(response: Response) -> str:
+        return (await response.get_data()).decode()
+
+    start = await registered(idp)
+    assert start in await text(await visitor.get("/sign-in"))
+    await tenants.create_tenant(COMMAND, TenantFields(name="Beta"))
+    page = await text(await visitor.get("/sign-in?next=/calls"))
+    assert "/sign-in/oidc" not in page
+    assert 'href="/sign-in?tenant=&amp;next=/calls"' in page
+    asked = await text(await visitor.get("/sign-in?tenant=&next=/calls"))
+    assert 'name="tenant"' in asked
+    assert "/sign-in/oidc" not in asked
+    assert f'href="{start}?next=/calls"' in await text(await visitor.get("/sign-in?tenant=default&next=/calls"))
+    refused = [await visitor.get(f"/sign-in?tenant={name}") for name in ("Beta", "Gamma")]
+    assert [answer.status_code for answer in refused] == [404, 404]
+    one, other = [await told(answer) for answer in refused]
+    assert one.replace("Beta", "Gamma") == other
+    assert "no sign-in with an account of Gamma" in other
+    for _ in range(limits.ADDRESS.free):
+        assert (await signed_in(visitor, start)).status_code == 401
+    asked = len(idp.asked)
+    answer = await signed_in(visitor, start)
+    assert answer.status_code == 429
+    assert int(answer.headers["Retry-After"]) >= 1
+    assert idp.asked[asked:] == ["/authorize"]
+
+
+# Accounts
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"login_key": "other"}, "knows you as anna, but there is no such user here"),
+        ({"authentication": "password"}, "signs in with a password"),
+        ({"may_sign_in": False}, "has no web access"),
+        ({"external_id": "https://elsewhere.example#subject-1"}, "belongs to somebody else"),
+    ],
+)
+async def test_who_is_known_there_and_not_let_in_here(
+    database: Database, visitor: Visitor, idp: Provider, values: dict[str, Any], sentence: str
+) -> None:
+    account = await anna(**values)
+    before = await external_id(account)
+    answer = await signed_in(visitor, await registered(idp))
+    assert answer.status_code == 403
+    assert sentence in await told(answer)
+    assert not await is_in(visitor)
+    assert await external_id(account) == before
+    (entry,) = await logins(Action.FAILED_LOGIN)
+    assert entry.details["provider"] == "Acme"
+
+
+async def test_a_disabled_user_is_not_let_in(database: Database, visitor: Visitor, idp: Provider) -> None:
+    account = await anna()
+    await users.disable_user(COMMAND, account.id)
+    answer = await signed_in(visitor, await registered(idp))
+    assert (answer.status_code, await is_in(visitor)) == (403, False)
+
+
+async def test_an_address_that_nobody_verified_names_nobody(
+    database: Database, visitor: Visitor, idp: Provider
+) -> None:
+    await anna()
+    idp.claims["email_verified"] = False
+    answer = await signed_in(visitor, await registered(idp, login_claim=LoginClaim.EMAIL))
+    assert answer.status_code == 403
+    assert "no mail address of yours that it has verified" in await told(answer)
+
+
+async def test_an_address_that_several_have_names_nobody(database: Database, visitor: Visitor, idp: Provider) -> None:
+    await anna()
+    other = await add_account("berta")
+    await change(other, email="anna@example.com", authentication="oidc")
+    answer = await signed_in(visitor, await registered(idp, login_claim=LoginClaim.EMAIL))
+    assert "several users here" in await told(answer)
+
+
+async def test_the_same_login_of_another_tenant_is_somebody_else(
+    database: Database, visitor: Visitor, idp: Provider
+) -> None:
+    account = await add_account("anna", tenant="Beta", password_hash="")
+    await change(account, authentication="oidc")
+    assert (await signed_in(visitor, await registered(idp))).status_code == 403
+
+
+# The button
+
+
+async def test_a_provider_that_is_off_or_nobodys_is_not_there(
+    database: Database, visitor: Visitor, app: QuartTrio, idp: Provider
+) -> None:
+    assert (await visitor.get("/sign-in/oidc/01890a5d-ac96-774b-bcce-b302099a8057")).status_code == 404
+    assert (await visitor.get(await registered(idp, enabled=False))).status_code == 404
+    async with app.test_request_context("/"):
+        assert await oidc.buttons(None, "/calls") == []
+
+
+async def test_the_buttons_are_those_of_the_tenant(database: Database, app: QuartTrio, idp: Provider) -> None:
+    start = await registered(idp)
+    async with app.test_request_context("/"):
+        (button,) = await oidc.buttons(None, "/calls?a=b")
+        assert (button.name, button.url) == ("Acme", f"{start}?next=/calls?a%3Db")
+        assert await oidc.buttons(COMMAND.scope.tenant_id, "/") != []
+        assert await oidc.buttons(COMMAND.scope.user_id, "/") == []
+
+
+async def test_of_several_tenants_nobody_reads_who_is_here(database: Database, visitor: Visitor, idp: Provider) -> None:
+    async def text(response: Response) -> str:
+        return (await response.get_data()).decode()
+
+    start = await registered(idp)
+    assert start in await text(await visitor.get("/sign-in"))
+    await tenants.create_tenant(COMMAND, TenantFields(name="Beta"))
+    page = await text(await visitor.get("/sign-in?next=/calls"))
+    assert "/sign-in/oidc" not in page
+    assert 'href="/sign-in?tenant=&amp;next=/calls"' in page
+    asked = await text(await visitor.get("/sign-in?tenant=&next=/calls"))
+    assert 'name="tenant"' in asked
+    assert "/sign-in/oidc" not in asked
+    assert f'href="{start}?next=/calls"' in await text(await visitor.get("/sign-in?tenant=default&next=/calls"))
+    refused = [await visitor.get(f"/sign-in?tenant={name}") for name in ("Beta", "Gamma")]
+    assert [answer.status_code for answer in refused] == [404, 404]
+    one, other = [
+        (await text(answer)).replace(name, "") for answer, name in zip(refused, ("Beta", "Gamma"), strict=True)
+    ]
+    assert one == other
+    assert "no sign-in with an account of" in one
+    for _ in range(limits.ADDRESS.free - len(refused)):
+        await visitor.get("/sign-in?tenant=Gamma")
+    held = await visitor.get("/sign-in?tenant=default")
+    assert held.status_code == 429
+    assert int(held.headers["Retry-After"]) >= 1
 
 
 async def test_at_a_tenants_host_name_only_its_own_provider_is_there(
