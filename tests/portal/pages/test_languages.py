@@ -51,7 +51,8 @@ async def olga(app: QuartTrio, given: Given) -> Visitor:
 
 
 async def page(visitor: Visitor, **query: str) -> str:
-    return (await (await visitor.get(PATH, query_string=query)).get_data()).decode()
+    text = (await (await visitor.get(PATH, query_string=query)).get_data()).decode()
+    return re.sub("[\xa0\u202f]", " ", text)
 
 
 async def change(visitor: Visitor, key: str, language: str, time_zone: str = "") -> int:

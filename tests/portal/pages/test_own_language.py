@@ -21,7 +21,8 @@ async def ulla(app: QuartTrio) -> Visitor:
 
 
 async def page(visitor: Visitor, **headers: str) -> str:
-    return (await (await visitor.get("/language", headers=headers)).get_data()).decode()
+    text = (await (await visitor.get("/language", headers=headers)).get_data()).decode()
+    return re.sub("[\xa0\u202f]", " ", text)
 
 
 async def save(visitor: Visitor, **form: str) -> object:
