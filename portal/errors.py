@@ -73,6 +73,18 @@ def forbidden() -> Problem:
     return Problem(403, gettext("Not permitted"), gettext("Your role does not permit this. An administrator can."))
 
 
+def another_tenant() -> Problem:
+    """What was begun for a tenant other than the one that an operator looks at now."""
+    return Problem(
+        409,
+        gettext("You look at another tenant now"),
+        gettext(
+            "This was begun for another tenant than the one that you look at now, and nothing was changed. Look at "
+            "that tenant again and repeat it, or begin anew here."
+        ),
+    )
+
+
 async def answer(problem: Problem) -> Response:
     """The response that tells of a problem, to the request or websocket at hand."""
     if has_request_context() and not by_script():

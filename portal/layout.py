@@ -88,6 +88,7 @@ def register(app: Quart, static_url: Callable[[str], str]) -> None:
         may=gate.may,
         texts_of_requests=texts.of_requests,
         csrf_token=sessions.csrf_token,
+        opened_for=gate.opened_for,
         Permission=Permission,
     )
     app.context_processor(_of_this_request)

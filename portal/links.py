@@ -1,7 +1,8 @@
 """Links that are mailed and let somebody set a password: their secrets, how long they hold, and where they lead.
 
 Whoever asks for a mail to somebody else writes the `Host` of his request himself. So a link leads to a tenant's host
-name, to `public_url`, or, on the machine itself, to the loopback; to another host only where someone signed in asks.
+name as it is kept, to `public_url`, or, on the machine itself, to the loopback, and to no port but the portal's; to
+another host only where someone signed in asks.
 
 Not here: what is kept of them (`schema/access.py`), what the mails say (`mails.py`).
 """
@@ -22,6 +23,8 @@ INVITED_FOR: Final = timedelta(days=7)
 SECRET_BYTES: Final = 32
 PATH: Final = "/set-password/"
 LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+# Which browsers leave out (RFC 9110 sections 4.2.1 and 4.2.2).
+DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
 def new_secret() -> str:
@@ -36,16 +39,30 @@ def hash_of(secret: str) -> bytes:
 def origin() -> str:
     """Scheme and host to which links lead; empty where no host is known that belongs to this portal."""
     config, door = portal().config, doorway.at_hand()
-    asked = f"{'https' if config.encrypted else 'http'}://{request.host}"
-    if door is not None and door.tenant is not None:
-        return asked
+    if door is not None and door.host:
+        return _at(door.host)
     if config.public_url:
-        return config.public_url.rstrip("/")
-    return asked if gate.visitor() is not None or _is_loopback(asked) else ""
+        return config.public_url
+    if gate.visitor() is not None:
+        return f"{'https' if config.encrypted else 'http'}://{request.host}"
+    host = _asked_for()
+    return _at(f"[{host}]" if ":" in host else host) if host in LOOPBACK else ""
 
 
-def _is_loopback(url: str) -> bool:
+def _at(host: str) -> str:
+    """This portal at one of its hosts: as everybody reaches it, or by its own port."""
+    config = portal().config
+    if config.public_url:
+        public = urlsplit(config.public_url)
+        scheme, port = public.scheme, public.port
+    else:
+        scheme, port = "https" if config.encrypted else "http", config.bind[1]
+    return f"{scheme}://{host}" if port in (None, DEFAULT_PORTS[scheme]) else f"{scheme}://{host}:{port}"
+
+
+def _asked_for() -> str:
+    """The host that the visitor says he is at, without its port; empty where it is none."""
     try:
-        return urlsplit(url).hostname in LOOPBACK
+        return urlsplit(f"//{request.host}").hostname or ""
     except ValueError:
-        return False
+        return ""

@@ -20,6 +20,7 @@ import socket
 import stat
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
@@ -98,7 +99,7 @@ async def _main(config: PortalConfig, serving: Config, listening: socket.socket)
         trio.open_nursery() as nursery,
     ):
         await nursery.start(_until_stopped, stop)
-        app = create_app(config, gateways)
+        app = create_app(replace(config, bind=(config.bind[0], port)), gateways)
         server = partial(serve, app, serving, shutdown_trigger=stop.wait)
         await nursery.start(_served, server, nursery.cancel_scope)
         url = f"{'https' if config.tls_cert else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"

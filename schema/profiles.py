@@ -219,9 +219,11 @@ class PlatformFields:
 
 @dataclass(frozen=True, slots=True)
 class Doorway:
-    """What the sign-in page shows before anybody signed in: the tenant of the host name, if it has one."""
+    """What the sign-in page shows before anybody signed in: the tenant of the host name, if it has one, and that name
+    as it is kept."""
 
     tenant: Named | None
+    host: str
     colour: str
     has_logo: bool
     language: str

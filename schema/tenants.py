@@ -93,6 +93,7 @@ async def doorway(host: str) -> Doorway:
     tenant = None if found is None else Named(as_id(found["id"]), found["name"])
     return Doorway(
         tenant=tenant,
+        host="" if found is None else found["host"],
         colour="" if found is None else found["colour"],
         has_logo=found is not None and bool(found["has_logo"]),
         language=(found["language"] if found is not None else "") or platform["language"],
@@ -261,7 +262,8 @@ async def _of_host(host: str) -> dict[str, Any] | None:
     except Refusal:
         return None
     query = "SELECT id, name, hosts, colour, language, logo IS NOT NULL AS has_logo FROM tenant WHERE hosts LIKE $1"
-    return next((row for row in await rows(query, f'%"{name}"%') if name in json.loads(row["hosts"])), None)
+    found = await rows(query, f'%"{name}"%')
+    return next(({**row, "host": one} for row in found for one in json.loads(row["hosts"]) if one == name), None)
 
 
 async def _reread(tenant_id: UUID) -> Tenant:

@@ -1,7 +1,8 @@
 """Users: making and changing them, by pages, by imports and by commands, with the phones and whom they manage.
 
 One change of a user is one transaction. Whoever changes sees whom he changes, and neither gives nor takes from others
-what is beyond his own rights. Who loses web access is signed out in the same transaction.
+what is beyond his own rights. Who loses web access is signed out in the same transaction, and his tokens are
+revoked; those of a disabled user open nothing until he is enabled.
 
 Not here: reading (`roster.py`), what a user may be like (`user_rules.py`), passwords, sessions and tokens
 (`access.py`), calls that were recorded before somebody had his phones (`claims.py`).
@@ -13,14 +14,14 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from schema import checked
-from schema.audited import changing
+from schema import access, checked
+from schema.audited import changing, create_all
 from schema.columns import as_id, new_id
 from schema.database import rows, unit
 from schema.entries import By
 from schema.ground import Ground, exclusively, ground, own_tenant, same_name
 from schema.models import Account as AccountRow
-from schema.models import Management, Team, Tenant
+from schema.models import ApiToken, Management, Team, Tenant
 from schema.models import Phone as PhoneRow
 from schema.people import account
 from schema.profiles import User, UserFields
@@ -45,6 +46,7 @@ __all__ = [
     "list_users",
     "set_language",
     "update_user",
+    "update_user_and_password",
 ]
 
 
@@ -75,6 +77,20 @@ async def update_user(by: By, user_id: UUID, fields: UserFields, was: UserFields
         await drop_phones(old, fields)
         await write_rest(there, old, fields)
         return await _reread(by, user_id)
+
+
+@unit
+async def update_user_and_password(
+    by: By, user_id: UUID, fields: UserFields, password_hash: str, was: UserFields | None = None
+) -> tuple[User, tuple[bytes, ...]]:
+    """As `update_user`, and a new password, or nothing of both. Gives the hashes of his sessions, all of which ended.
+
+    Errors: Refusal, NotThere; then nothing was changed.
+    """
+    async with changing(by):
+        changed = await update_user(by, user_id, fields, was)
+        must_change = changed.fields.must_change_password
+        return changed, await access.set_password(by, user_id, password_hash, must_change=must_change)
 
 
 @unit
@@ -216,6 +232,22 @@ async def write_new(there: Ground, fields: UserFields, password_hash: str, user_
     return UUID(str(row.pk))
 
 
+async def write_all_new(there: Ground, given: Sequence[tuple[UUID, UserFields]]) -> None:
+    """Inside `changing`: new users with their phones, by the ids that they get. Whom they manage is another matter."""
+    now = datetime.now(UTC)
+    kept = {"tenant_id": there.tenant.id, "password_hash": "", "created_at": now}
+    await create_all(AccountRow, [{"id": one, **kept, **_columns(there, fields)} for one, fields in given])
+    phones = [(one, line) for one, fields in given for line in fields.phones]
+    owned = {"tenant_id": there.tenant.id}
+    await create_all(
+        PhoneRow,
+        [
+            {"id": new_id(), **owned, "account_id": one, "line": line, "search": checked.searched([line])}
+            for one, line in phones
+        ],
+    )
+
+
 async def drop_phones(old: User, fields: UserFields) -> None:
     """Inside `changing`: takes away the phones of a user that he has no more."""
     for phone in old.phones:
@@ -231,6 +263,11 @@ async def write_rest(there: Ground, old: User, fields: UserFields) -> None:
     await row.save()
     if old.fields.may_sign_in and not fields.may_sign_in:
         await sign_out([old.id])
+        # Who gets web access again is another matter: no key from before opens anything then.
+        for token in await ApiToken.filter(account_id=old.id):
+            await token.delete()
+    elif _way_in(old.fields) != _way_in(fields):
+        await _end_links(old.id)
     await _add_phones(row, [line for line in fields.phones if line not in old.fields.phones])
     await _deassign(old, fields)
     await _assign(
@@ -249,7 +286,16 @@ async def sign_out(user_ids: Iterable[UUID]) -> None:
     """Inside a transaction: ends the sessions of these users, and what was mailed to let them in lets nobody in."""
     for user_id in user_ids:
         await rows("DELETE FROM web_session WHERE account_id = $1", user_id)
-        await rows("DELETE FROM access_link WHERE account_id = $1", user_id)
+        await _end_links(user_id)
+
+
+async def _end_links(user_id: UUID) -> None:
+    await rows("DELETE FROM access_link WHERE account_id = $1", user_id)
+
+
+def _way_in(fields: UserFields) -> tuple[object, ...]:
+    """What a link that was mailed is made for: whoever has the mail may be somebody else once it changes."""
+    return fields.email, fields.login, fields.authentication, fields.may_sign_in
 
 
 def _columns(there: Ground, fields: UserFields) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from quart_babel import gettext
 
 from portal import csv_files, gate
 from portal.csv_files import Table, Unreadable
+from portal.errors import another_tenant
 from portal.forms import Form, filled, submitted
 from portal.pages import import_words, owners
 from portal.pages.import_words import Kind
@@ -202,8 +203,14 @@ def _keep(upload: Upload) -> str:
 
 
 def _upload(kind: Kind, name: str) -> Upload | None:
+    """What was uploaded; None where it is not kept any more. Errors: Problem, where it is for another tenant."""
     found = _uploads().get(gate.account().id, name)
-    return found if found is not None and found.kind == kind else None
+    if found is None or found.kind != kind:
+        return None
+    scope = gate.scope()
+    if scope.reach is not Reach.PLATFORM and scope.tenant_id != found.tenant_id:
+        raise another_tenant()
+    return found
 
 
 async def _planned(upload: Upload) -> Upload:

@@ -95,9 +95,9 @@ async def test_the_accounts_language_comes_first(app: QuartTrio) -> None:
 
 async def test_a_stranger_sees_the_language_of_the_tenant_whose_host_he_asked(app: QuartTrio) -> None:
     async with app.test_request_context("/", headers={"Accept-Language": "es"}):
-        g.doorway = Doorway(None, "", False, "ru", "", ())
+        g.doorway = Doorway(None, "", "", False, "ru", "", ())
         assert language.language() == "ru"
-        g.doorway = Doorway(None, "", False, "", "", ())
+        g.doorway = Doorway(None, "", "", False, "", "", ())
         assert language.language() == "es"
 
 

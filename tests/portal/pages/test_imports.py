@@ -11,9 +11,9 @@ from werkzeug.datastructures import FileStorage
 
 from portal import csv_files
 from portal.pages import import_words, imports
-from schema import groups, importing, phones, users
+from schema import groups, importing, phones, tenants, users
 from schema.audit import Filters, list_entries
-from schema.profiles import GroupFields, RecordingMode, User, UserFields
+from schema.profiles import GroupFields, RecordingMode, TenantFields, User, UserFields
 from schema.roles import Role
 from schema.values import PartyRecord
 from tests.people import COMMAND
@@ -280,3 +280,22 @@ async def test_an_operator_imports_into_the_tenant_that_he_chooses(app: QuartTri
     assert [user.fields.name for user in found] == ["", "Ulla of Flexus"]
     ulla = (await users.get_users(COMMAND.scope, [people.ulla.id]))[UUID(str(people.ulla.id))]
     assert ulla.fields.name == "Ulla Skinner"
+
+
+async def test_what_was_read_for_one_tenant_is_not_written_into_another(app: QuartTrio) -> None:
+    """An operator who looks at another tenant in another window meanwhile."""
+    otto = await desk_of(app, "otto", Role.OPERATOR)
+    acme = await tenants.create_tenant(COMMAND, TenantFields(name="Acme"))
+    globex = await tenants.create_tenant(COMMAND, TenantFields(name="Globex"))
+    await otto.press("/tenant", tenant=str(acme.id))
+    place, _ = await preview(otto, "login\nastray\n")
+    await otto.press("/tenant", tenant=str(globex.id))
+    assert (await otto.get(place)).status == 409
+    refused = await otto.press(f"{place}/apply")
+    assert (refused.status, await by_login("astray")) == (409, None)
+    assert "another tenant than the one that you look at now" in refused.words
+    await otto.press("/tenant", tenant="")
+    assert (await otto.press(f"{place}/apply")).status == 303
+    made = await by_login("astray")
+    assert made is not None
+    assert made.tenant.id == acme.id

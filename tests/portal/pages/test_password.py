@@ -12,7 +12,7 @@ from portal import links
 from portal.app import create_app
 from portal.config import PortalConfig
 from portal.limits import ASKING, MAIL
-from schema import access, mails, tenants
+from schema import access, mails, tenants, users
 from schema.database import Database, rows, unit
 from schema.mails import Mail
 from schema.profiles import TenantFields
@@ -68,7 +68,7 @@ async def test_who_forgot_his_password_gets_a_link_that_sets_a_new_one(visitor: 
     assert (mail.to_address, mail.kind) == ("anna@example.com", "reset")
     found = LINK.search(mail.text)
     assert found is not None
-    assert found[0].startswith("http://localhost/set-password/")
+    assert found[0].startswith("http://localhost:0/set-password/")  # the port of a portal that does not run
     path = f"{links.PATH}{found[1]}"
     assert "anna" in await text(await visitor.get(path))
     assert "anna" in await text(await visitor.get(path))  # looking uses nothing up
@@ -143,6 +143,36 @@ async def test_at_a_tenants_host_name_its_users_alone_are_meant_and_led_back_the
     await ask(visitor, "anna@example.com")
     (mail,) = await post_box()
     assert "One" in mail.subject
+
+
+@pytest.mark.parametrize(
+    ("public_url", "asked", "leads_to"),
+    [
+        ("", "ACME.test:1337", "http://acme.test:8080"),
+        ("https://calls.example.com", "acme.test:1337", "https://acme.test"),
+        ("https://calls.example.com:8443", "Acme.Test", "https://acme.test:8443"),
+        ("https://calls.example.com", "localhost:1337", "https://calls.example.com"),
+        ("", "LOCALHOST:1337", "http://localhost:8080"),
+        ("", "[::1]:1337", "http://[::1]:8080"),
+    ],
+)
+async def test_no_port_and_no_spelling_of_the_visitor_gets_into_a_link(
+    config: PortalConfig, database: Database, public_url: str, asked: str, leads_to: str
+) -> None:
+    await tenants.create_tenant(COMMAND, TenantFields(name="One", hosts=("acme.test",)))
+    await with_address("anna", tenant="One")
+    app = create_app(replace(config, public_url=public_url, bind=("127.0.0.1", 8080)), None)
+    visitor = Visitor(app)
+    async with app.test_app():
+        page = await text(await visitor.get("/forgot-password", headers={"Host": asked}))
+        token = re.search(r'name="csrf-token" content="(\w+)"', page)
+        assert token is not None
+        there = {"Host": asked, "Cookie": f"earshot={visitor.cookie()}"}
+        given = {"login": "anna@example.com", "csrf_token": token[1]}
+        answer = await visitor.post("/forgot-password", given, headers=there)
+        assert answer.status_code == 303, await text(answer)
+    (mail,) = await post_box()
+    assert re.findall(r"(https?://\S+)/set-password/", mail.text) == [leads_to]
 
 
 @pytest.mark.usefixtures("no_time_passes")
@@ -258,3 +288,34 @@ async def test_neither_the_link_nor_the_password_stands_in_the_database(visitor:
 @unit
 async def links_kept() -> list[dict[str, object]]:
     return await rows("SELECT * FROM access_link")
+
+
+@pytest.mark.parametrize(
+    ("changed", "opens"),
+    [
+        ({"name": "Anna Berg", "language": "fr"}, 200),
+        ({"email": "bea@example.com"}, 404),
+        ({"email": ""}, 404),
+        ({"login": "bea"}, 404),
+        ({"authentication": "oidc"}, 404),
+        ({"may_sign_in": False}, 404),
+    ],
+)
+@pytest.mark.parametrize("invitation", [True, False])
+async def test_a_link_ends_when_what_it_was_mailed_for_changes(
+    visitor: Visitor, changed: dict[str, object], opens: int, invitation: bool
+) -> None:
+    account = await with_address("anna")
+    path = await linked(account, invitation=invitation)
+    user = await users.get_user(COMMAND.scope, account.id)
+    assert user is not None
+    await users.update_user(COMMAND, account.id, replace(user.fields, **changed))
+    await users.update_user(COMMAND, account.id, user.fields)  # what ended does not come back
+    assert (await visitor.get(path)).status_code == opens
+
+
+async def test_a_link_ends_when_a_password_is_set_otherwise(visitor: Visitor) -> None:
+    account = await with_address("anna")
+    path = await linked(account, invitation=True)
+    await access.set_password(COMMAND, account.id, "another hash", must_change=False)
+    assert (await visitor.get(path)).status_code == 404

@@ -7,7 +7,7 @@ import pytest
 from quart_trio import QuartTrio
 
 from portal.pages.tenants import Use
-from schema import tenants
+from schema import groups, tenants, users
 from schema.profiles import Tenant, TenantFields
 from schema.roles import Role
 from schema.values import DEFAULT_TENANT, CallRecord
@@ -209,6 +209,38 @@ async def test_an_operator_looks_at_one_tenant_and_at_all_again(otto: Desk, peop
     assert "Enter it first" not in await otto.words(f"{INDEX}/{eve.tenant_id}")
     await otto.press("/tenant", tenant="")
     assert "Support Default" in await otto.words("/administration/groups")
+
+
+async def test_a_form_changes_nothing_in_a_tenant_it_was_not_opened_for(otto: Desk, people: People) -> None:
+    acme, globex = await made("Acme"), await made("Globex")
+    await otto.press("/tenant", tenant=str(acme.id))
+    form = await otto.form("/administration/users/new")
+    await otto.press("/tenant", tenant=str(globex.id))
+    for path, name in (("/administration/users/new", "login"), ("/administration/groups/new", "name")):
+        refused = await otto.send(path, form, **{name: "astray"})
+        assert refused.status == 409
+        assert "another tenant than the one that you look at now" in refused.words
+    everybody = await users.list_users(COMMAND.scope, text="astray")
+    assert everybody.items == ()
+    assert (await groups.list_groups(COMMAND.scope, text="astray")).items == ()
+    # What is his own, and what is the platform's, is the same whichever he looks at; and so is the way back.
+    own = await otto.press("/language", looked_at=str(acme.id), language="fr", time_zone="")
+    assert own.status == 303, own.words
+    platforms = await otto.form(f"{page_of(acme)}/edit")
+    await otto.press("/tenant", tenant="", looked_at=str(acme.id))
+    assert (await otto.send("/administration/users/new", form, login="astray", first_access="none")).status == 409
+    assert (await otto.send(f"{page_of(acme)}/edit", platforms, name="Acme 2")).status == 303
+    await otto.press("/tenant", tenant=str(acme.id))
+    sent = await otto.send("/administration/users/new", form, login="astray", first_access="none")
+    assert sent.status == 303, sent.words
+    (made_there,) = (await users.list_users(COMMAND.scope, text="astray")).items
+    assert made_there.tenant.id == acme.id
+
+
+async def test_who_has_one_tenant_is_asked_nothing_about_it(app: QuartTrio, otto: Desk, people: People) -> None:
+    anna = await signed_in(app, "anna")
+    assert "looked_at" not in await anna.form("/administration/groups/new")
+    assert (await otto.form("/administration/groups/new"))["looked_at"] == ["all"]
 
 
 async def test_only_operators_come_here(app: QuartTrio, people: People) -> None:
