@@ -63,7 +63,7 @@ COLUMNS: Final[Mapping[Kind, Mapping[str, Term]]] = {
         ),
         "may_sign_in": Term(
             lambda: gettext("Web access"),
-            lambda: gettext("yes or no. Going from yes to no ends the user's sessions at once."),
+            lambda: gettext("yes or no. Going from yes to no ends the user's sessions at once and revokes the API tokens."),
         ),
         "must_change_password": Term(lambda: gettext("Must change the password"), lambda: gettext("yes or no.")),
         "confidential": Term(

@@ -195,9 +195,19 @@ async def test_web_access_that_is_taken_away_ends_sessions_and_links_at_once(dat
         await signed_in(amy.id, b"amy")
         await signed_in(bob.id, b"bob")
         await access.make_link(COMMAND, amy.id, b"link", invitation=False, expires_at=soon())
+        for owner, token in ((amy.id, b"program"), (bob.id, b"other")):
+            await access.add_token(COMMAND, owner, token, "Program")
         await users.update_user(COMMAND, amy.id, replace(given, may_sign_in=False))
         # Given back, it does not bring back what was ended.
         await users.update_user(COMMAND, amy.id, given)
+        assert await access.account_of_token(b"program") is None
+        assert await access.account_of_token(b"other") is not None
+        found = (await audit.list_entries(COMMAND.scope)).items
+        assert [one.action for one in found if one.resource is Resource.TOKENS] == [
+            Action.DELETE,
+            Action.CREATE,
+            Action.CREATE,
+        ]
         assert await access.session(b"amy") is None
         assert await access.link(b"link") is None
         assert await access.session(b"bob") is not None
@@ -207,16 +217,19 @@ async def test_a_disabled_user_is_kept_and_signs_in_no_more(database_url: str) -
     async with open_database(database_url, key=KEY):
         amy = await a_user("amy")
         await signed_in(amy.id, b"amy")
+        await access.add_token(COMMAND, amy.id, b"program", "Program")
         disabled = await users.disable_user(COMMAND, amy.id)
         assert disabled.disabled_at is not None
         assert await access.session(b"amy") is None
         account = await people.account(amy.id)
         assert account is not None
         assert not account.may_sign_in
+        assert await access.account_of_token(b"program") is None
         assert await users.count_users(COMMAND.scope) == 0
         assert (await users.disable_user(COMMAND, amy.id)).disabled_at == disabled.disabled_at
         assert (await users.enable_user(COMMAND, amy.id)).disabled_at is None
         assert await access.session(b"amy") is None
+        assert await access.account_of_token(b"program") is not None
         assert [one.action for one in await entries(amy.id) if one.resource is Resource.USERS] == [
             Action.CREATE,
             Action.UPDATE,
@@ -266,6 +279,30 @@ async def test_nobody_makes_users_whom_he_would_not_see(database_url: str) -> No
             with pytest.raises(Refusal) as refused:
                 await users.create_user(by(account), UserFields(login="new", confidential=True))
             assert (refused.value.code, refused.value.field) == ("beyond_you", field)
+
+
+async def test_how_somebody_gets_in_is_for_who_has_the_whole_tenant(database_url: str) -> None:
+    async with open_database(database_url, key=KEY):
+        ulla = await users.create_user(COMMAND, UserFields(login="ulla", email="ulla@example.com"))
+        grant = Grant(Reach.MANAGED, frozenset(Permission))
+        kept = await roles_kept.copy_role(COMMAND, Role.SUPERVISOR, RoleFields(name="Lead", grant=grant))
+        made = await users.create_user(COMMAND, UserFields(login="lead", role=kept.id, manages_users=(ulla.id,)))
+        lead = await people.account(made.id)
+        assert lead is not None
+        for changes in (
+            {"login": "lead2"},
+            {"email": "lead@example.com"},
+            {"authentication": "oidc"},
+            {"external_id": "https://evil.example#1"},
+            {"may_sign_in": True},
+            {"must_change_password": True},
+        ):
+            with pytest.raises(Refusal) as refused:
+                await users.update_user(by(lead), ulla.id, replace(ulla.fields, **changes))
+            assert (refused.value.code, refused.value.field) == ("access_beyond_you", next(iter(changes)))
+            assert await users.get_user(COMMAND.scope, ulla.id) == ulla
+        renamed = await users.update_user(by(lead), ulla.id, replace(ulla.fields, name="Ulla"))
+        assert renamed.fields.name == "Ulla"
 
 
 async def test_administrators_do_not_lock_themselves_out(database_url: str) -> None:
