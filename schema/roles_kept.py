@@ -29,13 +29,13 @@ _OPERATORS: Final = frozenset({Role.OPERATOR})
 
 
 @lookup
-async def list_roles(scope: Scope) -> tuple[KeptRole, ...]:
+async def list_roles(scope: Scope, *, operators: bool = False) -> tuple[KeptRole, ...]:
     """The ready-made ones, from the most powerful that the scope's reach allows; then the tenant's copies, by name.
 
-    From the platform: the copies of all tenants.
+    From the platform: the copies of all tenants. `operators`: with their role, also from a tenant.
     """
     users = await _users(scope)
-    ready = [role for role in Role if scope.reach is Reach.PLATFORM or role not in _OPERATORS]
+    ready = [role for role in Role if operators or scope.reach is Reach.PLATFORM or role not in _OPERATORS]
     made = [_ready_made(role, users) for role in ready]
     copies = [_copy(row, users) for row in await _rows(scope)]
     return (*made, *sorted(copies, key=lambda role: (checked.folded(role.fields.name), role.id)))

@@ -1,6 +1,7 @@
 """What a user may be like, and who may say so: decided by what is known of the tenant, without asking the database.
 
-Nobody gives or takes what is beyond his own rights, nor takes his own access away.
+Nobody gives or takes what is beyond his own rights, nor takes his own access away. How somebody gets in is his own
+business, and of those who have all of the tenant.
 
 Not here: getting to know it (`ground.py`), writing it down (`users.py`), texts (`checked.py`).
 """
@@ -18,6 +19,8 @@ from schema.refusals import Refusal
 from schema.roles import Reach
 
 _AUTHENTICATIONS: Final = ("password", "oidc")
+# How somebody gets in. By the login a provider finds his account; links to a new password go to the address.
+WAYS_IN: Final = ("login", "email", "authentication", "external_id", "may_sign_in", "must_change_password")
 _TEXTS: Final = ("name", "external_id", "broadworks_user_id", "broadworks_group_id", "broadworks_sp_id")
 
 
@@ -39,7 +42,7 @@ def examined(by: By, there: Ground, given: UserFields, old: User | None) -> User
         make_room(there)
     texts: dict[str, Any] = {name: checked.text_or_none(getattr(given, name), name) for name in _TEXTS}
     groups, users = _examined_managed(there, given, role, old)
-    return replace(
+    kept = replace(
         given,
         login=login,
         email=checked.email(given.email),
@@ -51,6 +54,16 @@ def examined(by: By, there: Ground, given: UserFields, old: User | None) -> User
         manages_users=users,
         **texts,
     )
+    if old is not None and not has_ways_in(by, old.id):
+        for name in WAYS_IN:
+            if getattr(kept, name) != getattr(old.fields, name):
+                raise Refusal("access_beyond_you", name)
+    return kept
+
+
+def has_ways_in(by: By, user_id: UUID) -> bool:
+    """Whether he may arrange how this user, whom he sees, gets in."""
+    return user_id == by.account_id or by.scope.reach in (Reach.TENANT, Reach.PLATFORM)
 
 
 def make_room(there: Ground) -> None:

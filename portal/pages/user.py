@@ -21,6 +21,7 @@ from schema.claims import claim_calls
 from schema.profiles import User, UserFields
 from schema.refusals import Refusal
 from schema.roles import Permission, Role
+from schema.user_rules import has_ways_in
 
 __all__ = ["blueprint", "called", "page_of", "there"]
 
@@ -34,18 +35,20 @@ async def show(user_id: UUID) -> str:
     scope, silent = gate.scope(), await silent_nodes()
     recent = await calls.list_calls(scope, user_id=user_id, limit=RECENT_CALLS, silent_nodes=silent)
     manages = gate.may(Permission.MANAGE_USERS)
+    arranges = manages and has_ways_in(gate.by(), user_id)
     return await render_template(
         "users/show.html",
         user=user,
         words=people_words,
         rows=[call_pages.row_of(call) for call in recent.calls],
         more_calls=recent.next is not None,
-        sessions=len(await access.list_sessions(scope, user_id)) if manages else None,
-        mail=await ways_in.last_mail(user_id) if manages else None,
+        sessions=len(await access.list_sessions(scope, user_id)) if arranges else None,
+        mail=await ways_in.last_mail(user_id) if arranges else None,
         language_form=filled(language=user.fields.language, time_zone=user.fields.time_zone),
         languages=inherited.language_options(),
         zones=inherited.zone_options(),
-        may_invite=manages and ways_in.can_be_invited(user),
+        arranges=arranges,
+        may_invite=arranges and ways_in.can_be_invited(user),
         managed_groups=user.manages[: len(user.fields.manages_groups)],
         managed_users=user.manages[len(user.fields.manages_groups) :],
         manages=manages,
@@ -93,15 +96,16 @@ async def edit(user_id: UUID) -> Any:
         return await _form(user_form.filled_with(user, offered), offered, user)
     form = await submitted()
     fields = await user_form.read(form, offered, user.fields)
-    hashed = await ways_in.new_password(form, fields)
+    hashed = await ways_in.new_password(form, fields) if offered.ways_in else ""
     if form.ok and not stale.check(form, user.fields):
         differences = _differences(user, fields, offered, form)
         return await _form(form, offered, user, differences=differences), stale.CONFLICT
     if form.ok:
         try:
-            changed = await users.update_user(gate.by(), user_id, fields, was=user.fields)
             if hashed:
-                await ways_in.set_password(changed, hashed)
+                changed = await ways_in.update_with_password(user_id, fields, hashed, was=user.fields)
+            else:
+                changed = await users.update_user(gate.by(), user_id, fields, was=user.fields)
         except Refusal as refusal:
             form.refuse(refusal)
         else:

@@ -7,7 +7,7 @@ Not here: the pages around it (`users.py`), what is stored (`schema/users.py`).
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, Literal, cast
+from typing import Any, Final
 from uuid import UUID
 
 from quart_babel import gettext
@@ -19,7 +19,8 @@ from portal.pages.stale import FIELD, version
 from schema import groups, roles_kept, users
 from schema.checked import MOST_CHARACTERS, folded
 from schema.profiles import KeptRole, RecordingMode, User, UserFields
-from schema.roles import Permission, Reach, Role
+from schema.roles import EVERYTHING, Permission, Reach, Role
+from schema.user_rules import WAYS_IN, has_ways_in
 from schema.values import Scope
 
 TEXTS: Final = ("login", "name", "email", "broadworks_user_id", "broadworks_group_id", "broadworks_sp_id")
@@ -32,7 +33,9 @@ Options = list[tuple[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What the form of a user of one tenant lets choose. `managing`: the roles with which one manages others."""
+    """What the form of a user of one tenant lets choose. `managing`: the roles with which one manages others;
+    `ways_in`: whether how he gets in is for whoever asks to say.
+    """
 
     scope: Scope
     groups: Options
@@ -40,13 +43,15 @@ class Offer:
     managing: frozenset[str]
     group_names: dict[UUID, str]
     may_hide: bool
+    ways_in: bool
 
 
 async def offer(tenant_id: UUID, user: User | None = None) -> Offer:
     """What whoever asks may choose for a user of this tenant; what `user` has is among it."""
     scope = _within(tenant_id)
-    kept = await roles_kept.list_roles(scope)
     grant = gate.account().grant
+    operators = grant.covers(EVERYTHING) or (user is not None and user.fields.role is Role.OPERATOR)
+    kept = await roles_kept.list_roles(scope, operators=operators)
     offered = [
         role for role in kept if grant.covers(role.fields.grant) or (user and _value(role) == str(user.fields.role))
     ]
@@ -59,6 +64,7 @@ async def offer(tenant_id: UUID, user: User | None = None) -> Offer:
         managing=frozenset(_value(role) for role in kept if role.fields.grant.reach is Reach.MANAGED),
         group_names={one: name for one, (name, _) in found.items()},
         may_hide=gate.may(Permission.VIEW_CONFIDENTIAL),
+        ways_in=user is None or has_ways_in(gate.by(), user.id),
     )
 
 
@@ -89,7 +95,11 @@ async def read(form: Form, offered: Offer, kept: UserFields | None = None) -> Us
 
     What is wrong stands in the form then, and the fields are of no use.
     """
-    texts = {name: form.text(name, most=MOST_CHARACTERS, required=name == "login") for name in TEXTS}
+    texts: dict[str, Any] = {
+        name: form.text(name, most=MOST_CHARACTERS, required=name == "login")
+        for name in TEXTS
+        if offered.ways_in or name not in WAYS_IN
+    }
     role = form.choice("role", dict(offered.roles))
     group = form.choice("group_id", ["", *dict(offered.groups)])
     manages = role in offered.managing
@@ -97,11 +107,9 @@ async def read(form: Form, offered: Offer, kept: UserFields | None = None) -> Us
     return replace(
         kept or UserFields(login=""),
         **texts,
+        **(_ways_in(form, kept) if offered.ways_in else {}),
         role=_role(role) if "role" not in form.errors else Role.USER,
         group_id=UUID(group) if group and "group_id" not in form.errors else None,
-        authentication=cast(Literal["password", "oidc"], form.choice("authentication", people_words.AUTHENTICATION)),
-        may_sign_in=form.checked("may_sign_in"),
-        must_change_password=form.checked("must_change_password"),
         confidential=form.checked("confidential") if offered.may_hide else bool(kept and kept.confidential),
         recording_mode=RecordingMode(mode) if mode and "recording_mode" not in form.errors else None,
         language=form.choice("language", ["", *language.LANGUAGES]),
@@ -110,6 +118,15 @@ async def read(form: Form, offered: Offer, kept: UserFields | None = None) -> Us
         manages_groups=_groups_by_name(form, offered) if manages else (),
         manages_users=await _users_by_login(form, offered) if manages else (),
     )
+
+
+def _ways_in(form: Form, kept: UserFields | None) -> dict[str, Any]:
+    return {
+        "authentication": form.choice("authentication", people_words.AUTHENTICATION),
+        "external_id": "" if kept is None or form.checked("forget_identity") else kept.external_id,
+        "may_sign_in": form.checked("may_sign_in"),
+        "must_change_password": form.checked("must_change_password"),
+    }
 
 
 def told(fields: UserFields, offered: Offer, managed: Sequence[str]) -> list[tuple[str, str]]:

@@ -18,7 +18,7 @@ from portal.config import portal
 from portal.forms import Form
 from portal.pages.password import tell_of_change
 from portal.proxy import client_address
-from schema import access, mails, people
+from schema import access, mails, people, users
 from schema.database import DatabaseError
 from schema.mails import MailKind, MailState
 from schema.profiles import User, UserFields
@@ -85,16 +85,17 @@ async def _hashed(form: Form, given: str, fields: UserFields) -> str:
         raise signin.busy() from None
 
 
-async def set_password(user: User, hashed: str) -> None:
-    """Somebody has this password from now on, and is told by mail where he has an address.
+async def update_with_password(user_id: UUID, fields: UserFields, hashed: str, was: UserFields) -> User:
+    """Somebody is so and has this password from now on, and is told by mail where he has an address.
 
-    Errors: Refusal, NotThere.
+    Errors: Refusal, NotThere; then nothing was changed.
     """
-    must_change = user.fields.must_change_password
-    sessions.forget(await access.set_password(gate.by(), user.id, hashed, must_change=must_change))
-    account = await people.account(user.id)
+    changed, ended = await users.update_user_and_password(gate.by(), user_id, fields, hashed, was)
+    sessions.forget(ended)
+    account = await people.account(user_id)
     if account is not None:
         await tell_of_change(account)
+    return changed
 
 
 async def end_second_factor(user_id: UUID) -> None:

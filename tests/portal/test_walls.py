@@ -167,7 +167,7 @@ ROUTES: dict[str, tuple[object, str]] = {
 PLATFORMS_OWN = {"tenant"}
 NOTHING_OPEN = {"user"}
 # How somebody gets in is his own business, and of those who have all of his tenant in reach.
-GETTING_IN = {"users.end_sessions", "users.reset_second_factor"}
+GETTING_IN = {"users.invite", "users.end_sessions", "users.reset_second_factor"}
 # What names its object in its body, and there names none.
 NAMES_NOTHING = {("own.revoke_token", "POST"), ("customization.language", "POST")}
 # What ends the asker's own session or changes what he looks at has tests of its own.
@@ -205,9 +205,9 @@ def expected(asker: str, endpoint: str, method: str, owner: str) -> str:
         return "not found" if (endpoint, method) in NAMES_NOTHING else "in"
     if kind == "role" and owner != "elsewhere":
         return "in"  # everybody in a tenant has one; who may not change it is told so
-    if endpoint in GETTING_IN and reach is Reach.MANAGED:
-        return "in" if owner == "own" else "not found"
     reached = REACHES[reach] - (set() if P.VIEW_CONFIDENTIAL in permissions else CONFIDENTIAL)
+    if endpoint in GETTING_IN and reach is Reach.MANAGED and owner in reached - {"own"}:
+        return "forbidden"
     return "in" if owner in reached else "not found"
 
 

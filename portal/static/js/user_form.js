@@ -22,7 +22,8 @@ function show() {
   const role = form.elements.role;
   const manages = role.dataset.managing.split(" ").includes(role.value);
   form.querySelector("[data-part=managing]").hidden = !manages;
-  form.querySelector("[data-part=password]").hidden = form.elements.authentication.value !== "password";
+  const password = form.querySelector("[data-part=password]");
+  if (password) password.hidden = form.elements.authentication.value !== "password";
   const first = form.elements.first_access;
   if (first) form.elements.password.closest(".mb-3").hidden = first.value !== "password";
 }
