@@ -13,7 +13,7 @@ import binascii
 import json
 import struct
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -103,7 +103,7 @@ async def entries_about(scope: Scope, object_id: UUID, limit: int = 10) -> tuple
 async def get_entry(scope: Scope, entry_id: UUID) -> Entry | None:
     """An entry; None where there is none, or where the scope does not reach it."""
     row = await reached(scope, entry_id)
-    visible = [] if row is None else await _visible(scope, [_entry(row)])
+    visible = [] if row is None else await _visible(scope, await _with_tenants([_entry(row)]))
     return visible[0] if visible else None
 
 
@@ -140,7 +140,7 @@ async def _some(
         query = _Entries(scope, filters, after)
         ids = [as_id(row["id"]) for row in await rows(query.newest(wanted), *query.values)]
         read = {as_id(row["id"]): row for row in await rows_in("SELECT * FROM audit_entry WHERE id IN", ids)}
-        entries = [_entry(read[entry_id]) for entry_id in ids if entry_id in read]
+        entries = await _with_tenants([_entry(read[entry_id]) for entry_id in ids if entry_id in read])
         found += await _visible(scope, entries)
         if len(found) > limit:
             return found[:limit], (found[limit - 1].at, found[limit - 1].id)
@@ -216,6 +216,14 @@ class _Entries:
         if self._after is not None:
             conditions.append(f"(at, id) < ({value(self._after[0])}, {value(self._after[1])})")
         return conditions or ["TRUE"]
+
+
+async def _with_tenants(entries: Sequence[Entry]) -> list[Entry]:
+    """The same with the names that their tenants have now."""
+    ids = {entry.tenant_id for entry in entries if entry.tenant_id is not None}
+    found = await rows_in("SELECT id, name FROM tenant WHERE id IN", sorted(ids))
+    names = {as_id(row["id"]): row["name"] for row in found}
+    return [replace(entry, tenant=names.get(entry.tenant_id, "")) if entry.tenant_id else entry for entry in entries]
 
 
 async def _visible(scope: Scope, entries: Sequence[Entry]) -> list[Entry]:

@@ -90,7 +90,7 @@ class Entry:
     """An entry as it is read. `fields`: old and new value of each that was modified; `unchanged`: all others.
 
     `details`: values for the sentence about it. `number`: its place in the chain, None until it is sealed.
-    `erased`: its data was taken out.
+    `erased`: its data was taken out. `tenant`: the name of the tenant, empty where it is of none.
     """
 
     id: UUID
@@ -109,3 +109,4 @@ class Entry:
     unchanged: dict[str, str] = field(default_factory=dict)
     number: int | None = None
     erased: bool = False
+    tenant: str = ""

@@ -90,13 +90,24 @@ async def get_users(scope: Scope, user_ids: Sequence[UUID]) -> dict[UUID, User]:
     return await users_by_id(scope, user_ids)
 
 
+@reading
+async def in_reach(scope: Scope, user_ids: Sequence[UUID]) -> frozenset[UUID]:
+    """Those of these users (a page of something at most) whom the scope reaches."""
+    if not user_ids:
+        return frozenset()
+    sight = Sight(scope)
+    wanted = ", ".join([sight.value(user_id) for user_id in user_ids])
+    query = f"SELECT account.id FROM account WHERE {sight.users()} AND account.id IN ({wanted})"
+    return frozenset([as_id(row["id"]) for row in await rows(query, *sight.values)])
+
+
 @lookup
 async def get_by_login(scope: Scope, login: str) -> User | None:
     """The user with this login, in any letter case; None where the scope reaches none, or those of several tenants."""
     if clean(login) != login:
         return None  # no database would take it
     sight = Sight(scope)
-    query = f"SELECT account.id FROM account WHERE {sight.users()} AND login_key = {sight.value(login.casefold())}"
+    query = f"SELECT account.id FROM account WHERE {sight.users()} AND login_key = {sight.value(folded(login))}"
     found = [as_id(row["id"]) for row in await rows(query, *sight.values)]
     return (await users_by_id(scope, found)).get(found[0]) if len(found) == 1 else None
 

@@ -20,19 +20,20 @@ from quart_babel import gettext
 from portal import csv_files, gate
 from portal.errors import by_script
 from portal.language import zone
-from portal.pages import audit_fields, audit_words, lists, paging, texts
+from portal.pages import audit_fields, audit_words, lists, owners, paging, texts
 from schema import audit, users
 from schema.audit import Filters
 from schema.entries import Action, Entry, Resource
+from schema.roles import Reach
 from schema.values import Scope
 
 MOST_TYPED: Final = 200
 # In the address, in the order of the form.
-ASKED: Final = ("q", "since", "until", "initiator", "resource", "action", "about")
+ASKED: Final = ("q", "since", "until", "initiator", "resource", "action", "tenant", "about")
 # Programs read these: they are the same in every language.
 COLUMNS: Final = (
     *("time", "initiator_login", "initiator_name", "initiator_id", "client_address", "application"),
-    *("tenant_id", "resource", "action", "related_id", "related_name", "details", "modified", "unchanged"),
+    *("tenant_id", "tenant", "resource", "action", "related_id", "related_name", "details", "modified", "unchanged"),
     *("number", "erased", "id"),
 )
 
@@ -45,7 +46,8 @@ blueprint.add_app_template_filter(audit_words.sentence, "audit_sentence")
 @blueprint.get("")
 async def index() -> str:
     """The entries, newest first; for scripts the table alone."""
-    scope, here, kept = gate.scope(), paging.at_hand(), _kept()
+    here, kept = paging.at_hand(), _kept()
+    scope = _scope(kept)
     filters, wrong = await _filters(scope, kept)
     found = await lists.asked(audit.list_entries(scope, filters, limit=lists.ROWS, cursor=here.cursor))
     older, newer = here.links("audit.index", lists.ROWS, found.next, **kept)
@@ -57,6 +59,7 @@ async def index() -> str:
         "filtered": any(kept.values()) or bool(here.cursors),
         "kept": kept,
         "words": audit_words,
+        "all_tenants": owners.across_tenants(),
     }
     if by_script():
         return await render_template("audit/table.html", **table)
@@ -65,6 +68,7 @@ async def index() -> str:
         texts=texts.of_requests(),
         resources=_options(gettext("Every resource"), audit_words.RESOURCES),
         actions=_options(gettext("Every action"), audit_words.ACTIONS),
+        tenants=await _tenants(),
         **table,
     )
 
@@ -78,6 +82,7 @@ async def show(entry_id: UUID) -> str:
         entry=entry,
         words=audit_words,
         fields=audit_fields,
+        all_tenants=owners.across_tenants(),
         all_fields=request.args.get("fields") == "all",
     )
 
@@ -95,7 +100,8 @@ async def export_jsonl() -> Response:
 
 
 async def _exported(ending: str, content_type: str, made: Any) -> Response:
-    scope, kept = gate.scope(), _kept()
+    kept = _kept()
+    scope = _scope(kept)
     filters, wrong = await _filters(scope, kept)
     if wrong:
         abort(404)
@@ -125,8 +131,8 @@ def exported(entry: Entry) -> dict[str, Any]:
     values = (
         entry.at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         *(entry.initiator_login, entry.initiator_name, _id(entry.initiator_id), entry.address, str(entry.application)),
-        *(_id(entry.tenant_id), str(entry.resource), str(entry.action), str(entry.about.id), entry.about.name),
-        entry.details,
+        *(_id(entry.tenant_id), entry.tenant, str(entry.resource), str(entry.action)),
+        *(str(entry.about.id), entry.about.name, entry.details),
         {name: {"old": old, "new": new} for name, (old, new) in entry.fields.items()},
         *(entry.unchanged, entry.number, entry.erased, str(entry.id)),
     )
@@ -146,6 +152,23 @@ def _id(value: UUID | None) -> str | None:
 def _kept() -> dict[str, str]:
     """What the address asks for."""
     return {name: request.args.get(name, "").strip()[:MOST_TYPED] for name in ASKED}
+
+
+def _scope(kept: dict[str, str]) -> Scope:
+    """What is looked through: all in reach, or one tenant of several."""
+    scope = gate.scope()
+    if not kept["tenant"] or not owners.across_tenants():
+        return scope
+    try:
+        return replace(scope, tenant_id=UUID(kept["tenant"]), reach=Reach.TENANT)
+    except ValueError:
+        abort(404)
+
+
+async def _tenants() -> list[tuple[str, str]]:
+    """What the filter by tenant offers; nothing to who looks at one alone."""
+    offered = await owners.choices()
+    return [("", gettext("Every tenant")), *offered] if offered else []
 
 
 async def _filters(scope: Scope, kept: dict[str, str]) -> tuple[Filters, str]:

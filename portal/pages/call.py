@@ -15,11 +15,12 @@ from portal import gate
 from portal.finding import find_running
 from portal.memory import KNOWN_WITHIN_S
 from portal.pages import presentation, texts, trail
-from portal.pages.calls import blueprint
+from portal.pages.calls import blueprint, with_pages
 from portal.pages.deeds import done
 from schema.confidential import set_call_confidential
 from schema.database import DatabaseError
 from schema.roles import Permission
+from schema.values import CallView
 
 __all__ = ["blueprint", "show"]
 
@@ -57,6 +58,7 @@ async def show(call_id: UUID) -> str:
         format_name=dict(FORMATS).get(record.recording_file.format) if record.recording_file else "",
         speeds=SPEEDS,
         texts=words,
+        linked=await _linked(call),
         **await _about(call_id),
     )
 
@@ -66,6 +68,13 @@ async def _about(call_id: UUID) -> dict[str, Any]:
     with trio.move_on_after(KNOWN_WITHIN_S), suppress(DatabaseError):
         return await trail.about(call_id)
     return {"entries": None, "about_id": call_id}
+
+
+async def _linked(call: CallView) -> frozenset[UUID]:
+    """The users of the call whose pages may be opened; none while the database is away, as the trail."""
+    with trio.move_on_after(KNOWN_WITHIN_S), suppress(DatabaseError):
+        return await with_pages([call])
+    return frozenset()
 
 
 @blueprint.post("/calls/<uuid:call_id>/confidential")

@@ -6,7 +6,7 @@ Scripts get the table alone, which they put in place of the one that is shown.
 Not here: what a row says (`presentation.py`), who may see which call (the queries, by scope).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal
@@ -19,7 +19,8 @@ from portal.config import portal
 from portal.errors import by_script
 from portal.finding import note_running, silent_nodes
 from portal.pages import presentation, texts
-from schema import calls, users
+from schema import calls, roster, users
+from schema.profiles import Named
 from schema.roles import Role
 from schema.values import CallRecord, CallStage, CallView
 
@@ -44,7 +45,7 @@ class Row:
     record: CallRecord
     state: presentation.State
     ticks: bool
-    users: list[str]
+    users: list[Named]
     caller: presentation.Party
     callee: presentation.Party
     at: datetime
@@ -82,6 +83,7 @@ async def index() -> str:
         user=await users.get_user(scope, user_id) if user_id is not None and not by_script() else None,
         at=at,
         rows=[row_of(call) for call in page.calls],
+        linked=await with_pages(page.calls),
         total=total if total < COUNT_TO else None,
         here=_address(view, user_id, cursors, at),
         older=_address(view, user_id, [*cursors, page.next], at + ROWS) if page.next is not None else "",
@@ -107,6 +109,13 @@ def row_of(call: CallView) -> Row:
         duration="" if record.duration_s is None else presentation.duration(record.duration_s),
         confidential=call.confidential,
     )
+
+
+async def with_pages(views: Sequence[CallView]) -> frozenset[UUID]:
+    """The users of these calls whose pages the one who asks may open."""
+    if not gate.may_call("users.show"):
+        return frozenset()
+    return await roster.in_reach(gate.scope(), sorted({one.id for call in views for one in presentation.users(call)}))
 
 
 def _address(view: Literal["all", "active"] | str, user_id: UUID | None, cursors: list[str], at: int) -> str:

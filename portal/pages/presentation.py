@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal
 
+from schema.profiles import Named
 from schema.values import CallRecord, CallStage, CallView, PartyRecord, PauseRecord
 
 # Who pauses when a phone system does; every other `by` is somebody's login.
@@ -75,10 +76,10 @@ def party(call: CallView, side: Literal["caller", "callee"]) -> Party:
     return Party(side, record, user)
 
 
-def users(call: CallView) -> list[str]:
-    """The names of the users whose call this is: none, one, or both of an internal call."""
-    names = [party(call, "caller").user, party(call, "callee").user]
-    return list(dict.fromkeys(name for name in names if name))
+def users(call: CallView) -> list[Named]:
+    """The users whose call this is: none, one, or both of an internal call."""
+    ids = dict.fromkeys((call.record.caller.user_id, call.record.callee.user_id))
+    return [Named(user_id, call.user_names[user_id]) for user_id in ids if user_id and call.user_names.get(user_id)]
 
 
 def began(record: CallRecord) -> datetime:

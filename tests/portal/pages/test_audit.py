@@ -283,3 +283,37 @@ async def test_values_are_shown_as_people_write_them(app: QuartTrio) -> None:
         assert "2026" in audit_fields.value("disabled_at", "2026-03-01T12:00:00.000Z")
         assert audit_fields.value("name", "True") == "True"
         assert audit_fields.field_name("of_tomorrow") == "of_tomorrow"
+
+
+# Several tenants
+
+
+async def test_who_reaches_several_tenants_is_told_which_one(app: QuartTrio) -> None:
+    other = await add_account("otto", Role.ADMINISTRATOR, tenant="Other")
+    await played(1)
+    await played(2, tenant_id=other.tenant_id)
+    desk = await desk_of(app, "root", Role.OPERATOR, name="Opal")
+    page = await desk.page(TRAIL)
+    assert page.index('scope="col">Tenant') < page.index('scope="col">Date')
+    [of_default] = [row for row in rows_of(page) if "call 1" in row]
+    [of_other] = [row for row in rows_of(page) if "call 2" in row]
+    assert of_other.startswith("Other ")
+    assert not of_default.startswith("Other ")
+    assert "Tenant Other Initiator" in await desk.words(await entry_of(desk, "call 2"))
+
+    chosen = f"{TRAIL}?tenant={other.tenant_id}&action=playback"
+    [alone] = rows_of(await desk.page(chosen))
+    assert "call 2" in alone
+    [line] = csv.DictReader(io.StringIO((await desk.page(chosen.replace("?", "/export.csv?"))).removeprefix("\ufeff")))
+    assert (line["tenant"], line["tenant_id"], line["related_name"]) == ("Other", str(other.tenant_id), "call 2")
+    assert (await desk.get(f"{TRAIL}?tenant=none-such")).status == 404
+
+
+async def test_who_has_one_tenant_cannot_ask_for_another(desk: Desk) -> None:
+    other = await add_account("otto", Role.ADMINISTRATOR, tenant="Other")
+    await played(1)
+    await played(2, tenant_id=other.tenant_id)
+    page = await desk.page(f"{TRAIL}?tenant={other.tenant_id}&action=playback")
+    assert ["call 1" in row for row in rows_of(page)] == [True]
+    assert 'name="tenant"' not in page
+    assert 'scope="col">Tenant' not in page

@@ -10,7 +10,7 @@ import pytest
 
 from schema import clerk
 from schema.values import ParticipantRecord, PartyRecord, PauseRecord, StreamRecord
-from tests.portal.pages.conftest import Keep, Reader
+from tests.portal.pages.conftest import Keep, People, Reader
 
 Readers = Callable[[str], Awaitable[Reader]]
 
@@ -120,3 +120,22 @@ async def test_a_call_that_one_may_not_see_is_not_there(keep: Keep, reader: Read
     assert await anna.status(f"/calls/{nobodys.id}") == 200
     assert await anna.status(f"/calls/{uuid4()}") == 404
     assert await anna.status("/calls/not-a-call") == 404
+
+
+@pytest.mark.parametrize(("login", "linked"), [("anna", True), ("sam", True), ("ulla", False)])
+async def test_users_lead_to_their_pages_for_who_may_open_these(
+    keep: Keep, people: People, reader: Readers, login: str, linked: bool
+) -> None:
+    call = await keep()
+    told = f'href="/administration/users/{people.ulla.id}">Ulla Skinner</a>'
+    them = await reader(login)
+    assert (told in await them.page(f"/calls/{call.id}")) is linked
+    assert (told in await them.page("/calls")) is linked
+
+
+async def test_who_may_open_some_pages_is_led_to_no_others(keep: Keep, people: People, reader: Readers) -> None:
+    call = await keep(caller=PartyRecord("400", "Anna Berg", user_id=people.anna.id))
+    page = await (await reader("sam")).page(f"/calls/{call.id}")
+    assert f"/administration/users/{people.ulla.id}" in page
+    assert "Anna Berg" in page
+    assert f"/administration/users/{people.anna.id}" not in page

@@ -64,11 +64,11 @@ def test_the_user_of_a_line_is_named_before_the_phone() -> None:
 
 
 def test_a_call_is_that_of_its_users() -> None:
-    assert presentation.users(view(CALL)) == ["Ulla Skinner"]
+    assert [one.name for one in presentation.users(view(CALL))] == ["Ulla Skinner"]
     inside = replace(CALL, caller=PartyRecord("301", user_id=SAM))
-    assert presentation.users(view(inside)) == ["Sam Reed", "Ulla Skinner"]
-    assert presentation.users(view(replace(inside, caller=inside.callee))) == ["Ulla Skinner"]
-    assert presentation.users(view(replace(CALL, callee=PartyRecord("7")))) == []
+    assert [one.name for one in presentation.users(view(inside))] == ["Sam Reed", "Ulla Skinner"]
+    assert [one.name for one in presentation.users(view(replace(inside, caller=inside.callee)))] == ["Ulla Skinner"]
+    assert [one.name for one in presentation.users(view(replace(CALL, callee=PartyRecord("7"))))] == []
 
 
 @pytest.mark.parametrize(
