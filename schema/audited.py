@@ -43,6 +43,7 @@ _BYTES: Final = "{size} bytes, SHA-256 {hash}…"
 _HASH_CHARACTERS: Final = 16
 # Both databases limit the parameters of a statement to some 32,000; an entry has 22.
 _ENTRIES_PER_STATEMENT: Final = 500
+_ROWS_PER_STATEMENT: Final = 500
 # A list of secrets, as JSON, that holds none.
 _NO_CODES: Final = "[]"
 
@@ -132,7 +133,7 @@ class Changes:
     def made(self, row: "Audited", old: Mapping[str, str] | None, new: Mapping[str, str] | None) -> None:
         """A row was created (no `old`), deleted (no `new`) or changed."""
         audit, before, after = row.audit, old or {}, new or {}
-        self._names.pop((row._meta.db_table, row.pk), None)  # it may be called something else from now on
+        self._names[row._meta.db_table, row.pk] = row.about().name  # it may be called something else from now on
         names = list(after or before)
         fields = {name: (before.get(name, ""), after.get(name, "")) for name in names}
         # Of two secrets both are hidden: `_values` marks one that changed.
@@ -243,7 +244,7 @@ class Audited(Model):
         force_update: bool = False,
     ) -> None:
         """Errors: NotThere, when the row was deleted meanwhile."""
-        changes = _changes(self)
+        changes = _changes(type(self))
         there = not force_create and (self._saved_in_db or force_update or update_fields is not None)
         old = await _values(self, changes) if there else None
         if there and old is None:
@@ -253,7 +254,7 @@ class Audited(Model):
 
     async def delete(self, using_db: BaseDBAsyncClient | None = None) -> None:
         """Errors: NotThere, when it was deleted already; RuntimeError, when rows of such tables hang on it."""
-        changes = _changes(self)
+        changes = _changes(type(self))
         old = await _values(self, changes)
         if old is None:
             raise NotThere
@@ -270,18 +271,29 @@ class Audited(Model):
         raise RuntimeError(f"rows of {cls.__name__} are changed one by one, which the audit trail sees")
 
 
-async def note_in(changes: Iterable[Change]) -> None:
+async def create_all(model: type[Audited], given: Sequence[Mapping[str, Any]]) -> None:
+    """Inside `changing`: many rows at once, each with the same columns and its key, and an entry for each."""
+    changes = _changes(model)
+    for some in batches(given, _ROWS_PER_STATEMENT):
+        values = [list(columns.values()) for columns in some]
+        for kept in await insert(model._meta.db_table, list(some[0]), values, "RETURNING *"):
+            row = model._init_from_db(**kept)
+            changes.made(row, None, await _told(row, kept, changes))
+
+
+async def note_in(changes: Sequence[Change]) -> None:
     """Inside a transaction: the entries of these changes, people's or such as of a phone system that pauses."""
     key = audit_key()
-    for some in batches([_entry(change, key) for change in changes], _ENTRIES_PER_STATEMENT):
-        given = [list(entry.values()) for entry in some]
-        await insert("audit_entry", list(some[0]), given, "ON CONFLICT (origin) DO NOTHING")
+    for some in batches(changes, _ENTRIES_PER_STATEMENT):
+        entries = [_entry(change, key) for change in some]
+        given = [list(entry.values()) for entry in entries]
+        await insert("audit_entry", list(entries[0]), given, "ON CONFLICT (origin) DO NOTHING")
 
 
-def _changes(row: Model) -> Changes:
+def _changes(model: type[Model]) -> Changes:
     changes = _current.get()
     if changes is None:
-        raise RuntimeError(f"{type(row).__name__} is written outside of schema.audited.changing")
+        raise RuntimeError(f"{model.__name__} is written outside of schema.audited.changing")
     return changes
 
 
@@ -289,19 +301,23 @@ async def _values(row: Audited, changes: Changes) -> dict[str, str] | None:
     """The row as the database has it, as texts by column; None where it is not there. Nobody else changes it until the
     transaction ends: what is old to one change is what the one before it made.
     """
-    meta, audit = row._meta, row.audit
+    meta = row._meta
     lock = "" if is_sqlite() else " FOR UPDATE"
     found = await rows(f'SELECT * FROM "{meta.db_table}" WHERE {meta.db_pk_column} = $1{lock}', row.pk)  # noqa: S608  # names of ours
     if not found:
         return None
-    values: dict[str, str] = {}
-    for name, field in meta.fields_map.items():
+    return await _told(row, found[0], changes)
+
+
+async def _told(row: Audited, kept: Mapping[str, Any], changes: Changes) -> dict[str, str]:
+    audit, values = row.audit, dict[str, str]()
+    for name, field in row._meta.fields_map.items():
         if isinstance(field, ForeignKeyFieldInstance):
             continue
         column = field.source_field or name
         if column in audit.passing:
             continue
-        value = field.to_python_value(found[0][column])
+        value = field.to_python_value(kept[column])
         values[column] = _Secret(value) if column in audit.secret else await _text(row, column, value, changes)
     return values
 

@@ -53,7 +53,7 @@ class UserLines:
         self._new: dict[str, UUID] = {}
         self._called: dict[UUID, str] = {}
         for cells in given:
-            key = cells.get("login", "").strip().casefold()
+            key = folded(cells.get("login", "").strip())
             if key and key not in there.logins:
                 self._new.setdefault(key, new_id())
             self._give_up(key, cells)
@@ -68,7 +68,7 @@ class UserLines:
 
     def line(self, number: int, cells: Mapping[str, str]) -> PlannedLine:
         login = name_of("users", cells)
-        key = login.casefold()
+        key = folded(login)
         if key in self._seen:
             raise Refusal("twice_in_file", "login", name=login)
         self._seen.add(key)
@@ -87,9 +87,7 @@ class UserLines:
     async def write(self) -> None:
         for old, fields in self._altered:
             await users.drop_phones(old, fields)
-        for user_id, fields in self._made:
-            alone = replace(fields, manages_groups=(), manages_users=())
-            await users.write_new(self._there, alone, "", user_id)
+        await users.write_all_new(self._there, self._made)
         for old, fields in self._altered:
             if fields != old.fields:
                 await users.write_rest(self._there, old, fields)
@@ -145,7 +143,7 @@ class UserLines:
             raise Refusal("mode_unknown", "recording_mode", mode=name) from None
 
     def _managed(self, name: str, so_far: UserFields) -> UUID:
-        key = name.casefold()
+        key = folded(name)
         person = self._there.logins.get(key) or self._new.get(key)
         if person is not None and key not in self._new and person not in self._there.people:
             person = None  # one who is not to be seen
@@ -180,7 +178,7 @@ async def user_lines(by: By, given: Sequence[Mapping[str, str]]) -> UserLines:
     there = await ground(by.scope, tenant_id, logins=[*logins, *managed], lines=lines)
     there.people = await people_of(by.scope, tenant_id, set(there.logins.values()))
     known: dict[UUID, User] = {}
-    ids = sorted({there.logins[key] for key in map(str.casefold, logins) if key in there.logins})
+    ids = sorted({there.logins[key] for key in map(folded, logins) if key in there.logins})
     for some in batches(ids, _USERS_AT_A_TIME):
         known |= await users_by_id(by.scope, some)
     return UserLines(by, there, known, given)

@@ -303,7 +303,7 @@ def _columns(there: Ground, fields: UserFields) -> dict[str, Any]:
     return {
         "team_id": fields.group_id,
         "login": fields.login,
-        "login_key": fields.login.casefold(),
+        "login_key": checked.folded(fields.login),
         "name": fields.name,
         "name_key": checked.folded(fields.name or fields.login),
         "search": checked.searched((fields.login, fields.name, fields.email)),
@@ -383,7 +383,7 @@ async def _by_name(query: str, name: str, *more: UUID) -> UUID | None:
 
 def _managed(there: Ground, name: str) -> UUID:
     """The group or the user of this name. Errors: Refusal (managed_unclear, managed_unknown)."""
-    team, user = same_name(name, there.teams), there.logins.get(name.strip().casefold())
+    team, user = same_name(name, there.teams), there.logins.get(checked.folded(name.strip()))
     if team is not None and user is not None:
         raise Refusal("managed_unclear", "manages", name=name, tenant=there.tenant.name)
     found = team or user

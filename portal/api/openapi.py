@@ -55,6 +55,7 @@ CALL: Final[dict[str, Any]] = {
     "kept": True,
     "pauses": [{"start_s": 12.34, "end_s": 20.5, "by": "ann"}],
     "interaction_id": ID,
+    "confidential": False,
     "warnings": [],
     "audio": {
         "url": f"/api/v1/calls/{ID}/audio",

@@ -7,6 +7,7 @@ from tortoise.fields.base import OnDelete
 from tortoise.indexes import Index
 from tortoise.migrations import operations as ops
 
+from schema.altering import AddFields
 from schema.columns import FilteredIndex, KeyField, MomentField, new_id
 
 
@@ -178,209 +179,84 @@ class Migration(migrations.Migration):
             options={"table": "role", "app": "earshot", "unique_together": (("tenant_id", "name"),), "pk_attr": "id"},
             bases=["Model"],
         ),
-        ops.AddField(
-            model_name="Account",
-            name="authentication",
-            field=fields.TextField(db_default="password"),
-        ),
-        ops.AddField(
-            model_name="Account",
-            name="broadworks_group_id",
-            field=fields.TextField(db_default=""),
-        ),
-        ops.AddField(
-            model_name="Account",
-            name="broadworks_sp_id",
-            field=fields.TextField(db_default=""),
-        ),
-        ops.AddField(
-            model_name="Account",
-            name="broadworks_user_id",
-            field=fields.TextField(db_default=""),
-        ),
-        ops.AddField(
-            model_name="Account",
-            name="confidential",
-            field=fields.BooleanField(db_default=False),
-        ),
-        ops.AddField(
-            model_name="Account",
-            name="disabled_at",
-            field=MomentField(null=True),
-        ),
-        ops.AddField(
-            model_name="Account",
-            name="email",
-            field=fields.TextField(db_default=""),
-        ),
-        ops.AddField(
-            model_name="Account",
-            name="external_id",
-            field=fields.TextField(db_default=""),
-        ),
-        ops.AddField(
-            model_name="Account",
-            name="last_sign_in_at",
-            field=MomentField(null=True),
-        ),
-        ops.AddField(
-            model_name="Account",
-            name="must_change_password",
-            field=fields.BooleanField(db_default=False),
-        ),
-        ops.AddField(
-            model_name="Account",
-            name="recording_mode",
-            field=fields.TextField(db_default=""),
-        ),
-        ops.AddField(
-            model_name="Account",
-            name="recovery_codes",
-            field=fields.TextField(db_default="[]"),
-        ),
-        ops.AddField(
-            model_name="Account",
-            name="role_copy",
-            field=_to("RoleCopy", "role_copy_id", OnDelete.RESTRICT, null=True),
-        ),
-        ops.AddField(
-            model_name="Account",
-            name="totp_secret",
-            field=fields.TextField(db_default=""),
-        ),
-        ops.AddField(
-            model_name="Account",
-            name="totp_step",
-            field=fields.BigIntField(db_default=0),
+        AddFields(
+            "Account",
+            {
+                "authentication": fields.TextField(db_default="password"),
+                "broadworks_group_id": fields.TextField(db_default=""),
+                "broadworks_sp_id": fields.TextField(db_default=""),
+                "broadworks_user_id": fields.TextField(db_default=""),
+                "confidential": fields.BooleanField(db_default=False),
+                "disabled_at": MomentField(null=True),
+                "email": fields.TextField(db_default=""),
+                "external_id": fields.TextField(db_default=""),
+                "last_sign_in_at": MomentField(null=True),
+                "must_change_password": fields.BooleanField(db_default=False),
+                "recording_mode": fields.TextField(db_default=""),
+                "recovery_codes": fields.TextField(db_default="[]"),
+                "role_copy": _to("RoleCopy", "role_copy_id", OnDelete.RESTRICT, null=True),
+                "totp_secret": fields.TextField(db_default=""),
+                "totp_step": fields.BigIntField(db_default=0),
+                "name_key": fields.TextField(db_default=""),
+                "search": fields.TextField(db_default=""),
+            },
         ),
         ops.AddIndex(
             model_name="Account",
             index=FilteredIndex(fields=["tenant_id", "id"], name="account_confidential", where="confidential"),
         ),
-        ops.AddField(
-            model_name="ApiToken",
-            name="expires_at",
-            field=MomentField(null=True),
+        AddFields(
+            "ApiToken",
+            {
+                "expires_at": MomentField(null=True),
+                "permissions": fields.TextField(null=True),
+                "used_at": MomentField(null=True),
+            },
         ),
-        ops.AddField(
-            model_name="ApiToken",
-            name="permissions",
-            field=fields.TextField(null=True),
+        AddFields(
+            "Call",
+            {
+                "confidential": fields.BooleanField(db_default=False),
+            },
         ),
-        ops.AddField(
-            model_name="ApiToken",
-            name="used_at",
-            field=MomentField(null=True),
+        AddFields(
+            "Phone",
+            {
+                "disabled_at": MomentField(null=True),
+                "name": fields.TextField(db_default=""),
+                "search": fields.TextField(db_default=""),
+            },
         ),
-        ops.AddField(
-            model_name="Call",
-            name="confidential",
-            field=fields.BooleanField(db_default=False),
+        AddFields(
+            "Team",
+            {
+                "disabled_at": MomentField(null=True),
+                "language": fields.TextField(db_default=""),
+                "time_zone": fields.TextField(db_default=""),
+                "name_key": fields.TextField(db_default=""),
+            },
         ),
-        ops.AddField(
-            model_name="Phone",
-            name="disabled_at",
-            field=MomentField(null=True),
+        AddFields(
+            "Tenant",
+            {
+                "colour": fields.TextField(db_default=""),
+                "disabled_at": MomentField(null=True),
+                "hosts": fields.TextField(db_default="[]"),
+                "language": fields.TextField(db_default=""),
+                "logo": fields.BinaryField(null=True),
+                "logo_type": fields.TextField(db_default=""),
+                "max_calls": fields.IntField(null=True),
+                "max_storage_mb": fields.BigIntField(null=True),
+                "max_users": fields.IntField(null=True),
+                "time_zone": fields.TextField(db_default=""),
+                "name_key": fields.TextField(db_default=""),
+            },
         ),
-        ops.AddField(
-            model_name="Phone",
-            name="name",
-            field=fields.TextField(db_default=""),
-        ),
-        ops.AddField(
-            model_name="Team",
-            name="disabled_at",
-            field=MomentField(null=True),
-        ),
-        ops.AddField(
-            model_name="Team",
-            name="language",
-            field=fields.TextField(db_default=""),
-        ),
-        ops.AddField(
-            model_name="Team",
-            name="time_zone",
-            field=fields.TextField(db_default=""),
-        ),
-        ops.AddField(
-            model_name="Tenant",
-            name="colour",
-            field=fields.TextField(db_default=""),
-        ),
-        ops.AddField(
-            model_name="Tenant",
-            name="disabled_at",
-            field=MomentField(null=True),
-        ),
-        ops.AddField(
-            model_name="Tenant",
-            name="hosts",
-            field=fields.TextField(db_default="[]"),
-        ),
-        ops.AddField(
-            model_name="Tenant",
-            name="language",
-            field=fields.TextField(db_default=""),
-        ),
-        ops.AddField(
-            model_name="Tenant",
-            name="logo",
-            field=fields.BinaryField(null=True),
-        ),
-        ops.AddField(
-            model_name="Tenant",
-            name="logo_type",
-            field=fields.TextField(db_default=""),
-        ),
-        ops.AddField(
-            model_name="Tenant",
-            name="max_calls",
-            field=fields.IntField(null=True),
-        ),
-        ops.AddField(
-            model_name="Tenant",
-            name="max_storage_mb",
-            field=fields.BigIntField(null=True),
-        ),
-        ops.AddField(
-            model_name="Tenant",
-            name="max_users",
-            field=fields.IntField(null=True),
-        ),
-        ops.AddField(
-            model_name="Tenant",
-            name="time_zone",
-            field=fields.TextField(db_default=""),
-        ),
-        ops.AddField(
-            model_name="WebSession",
-            name="seen_at",
-            field=MomentField(null=True),
-        ),
-        ops.AddField(
-            model_name="Account",
-            name="name_key",
-            field=fields.TextField(db_default=""),
-        ),
-        ops.AddField(
-            model_name="Account",
-            name="search",
-            field=fields.TextField(db_default=""),
-        ),
-        ops.AddField(
-            model_name="Phone",
-            name="search",
-            field=fields.TextField(db_default=""),
-        ),
-        ops.AddField(
-            model_name="Team",
-            name="name_key",
-            field=fields.TextField(db_default=""),
-        ),
-        ops.AddField(
-            model_name="Tenant",
-            name="name_key",
-            field=fields.TextField(db_default=""),
+        AddFields(
+            "WebSession",
+            {
+                "seen_at": MomentField(null=True),
+            },
         ),
         ops.AddIndex(
             model_name="Account",

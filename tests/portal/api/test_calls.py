@@ -58,6 +58,7 @@ async def test_a_finished_call_with_all_that_is_known(api, keep_recorded, person
         "kept": True,
         "pauses": [{"start_s": 1.25, "end_s": 2.5, "by": "ann"}],
         "interaction_id": str(record.id),
+        "confidential": False,
         "warnings": ["Stream 0: sources that never sent two packets in a row, left out: 1."],
         "audio": {
             "url": f"/api/v1/calls/{record.id}/audio",
@@ -87,6 +88,7 @@ async def test_a_running_call_of_which_little_is_known(api):
         "kept": None,
         "pauses": [{"start_s": 0.5, "end_s": None, "by": "phone-system"}],
         "interaction_id": str(record.id),
+        "confidential": False,
         "warnings": [],
         "audio": None,
     }
