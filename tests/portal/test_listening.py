@@ -27,8 +27,10 @@ from portal import listening, relay
 from portal.app import create_app
 from portal.config import PortalConfig
 from portal.gateways import Gateways, open_gateways
-from schema import access, clerk
+from schema import access, audit, clerk
+from schema.audit import Filters
 from schema.database import Database, DatabaseAway, rows, unit
+from schema.entries import Action, Application, Entry
 from schema.roles import Role
 from schema.values import Account, CallRecord, NodeRecord, Offset, PartyRecord
 from tests.live.station import KEY, NODE, Phones, Station, open_station, open_websocket, until
@@ -177,7 +179,7 @@ async def test_what_goes_wrong_is_told_by_the_code(house: House, monkeypatch: py
         monkeypatch.setattr(listening, "look_for_running", trouble)
         monkeypatch.setattr(listening, "look_for_these", trouble)
         assert (await closed_with(house.by_token(call_id, token)))[0] == code
-        assert await ask_for_levels(house, cookie, {"calls": [str(call_id)]}) == ([], code)
+        assert await refused_levels(house, cookie, {"calls": [str(call_id)]}) == code
 
 
 async def test_one_person_has_so_many_websockets_and_no_more(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -279,6 +281,38 @@ async def test_who_signs_out_hears_nothing_more(
     assert "modified" not in caplog.text  # a websocket has no answer to change the cookie with
 
 
+async def test_the_audit_trail_tells_when_somebody_listened_and_how_long(house: House) -> None:
+    anna, token = await house.person("anna", Role.ADMINISTRATOR)
+    _, of_stranger = await house.person("eve", Role.ADMINISTRATOR, tenant="Elsewhere")
+    phones = await house.call()
+    path, cookie = f"/calls/{phones.call.id}/listen", await house.cookie("anna")
+    assert (await closed_with(house.by_token(phones.call.id, of_stranger)))[0] == 4404
+    ways = [(Application.API, house.by_token(phones.call.id, token)), (Application.WEB, house.by_page(path, cookie))]
+    for times, (application, opening) in enumerate(ways, 1):
+        async with hearing(opening) as heard:
+            await until(lambda heard=heard: heard.told("hello"), "the greeting")
+            start = (await noted(Action.LIVE_MONITOR_START, times))[-1]
+            assert len(await noted(Action.LIVE_MONITOR_END, times - 1)) == times - 1
+        end = (await noted(Action.LIVE_MONITOR_END, times))[-1]
+        for entry in (start, end):
+            assert (entry.initiator_id, entry.application, entry.about.id) == (
+                anna.id,
+                application,
+                str(phones.call.id),
+            )
+            assert entry.address == "127.0.0.1"
+        assert 0 <= float(end.details["duration"]) <= (end.at - start.at).total_seconds() + 1
+    assert len(await noted(Action.LIVE_MONITOR_START, 2)) == 2
+
+
+async def noted(action: Action, count: int) -> list[Entry]:
+    """The entries of the audit trail, the oldest first, once there are so many."""
+    with trio.fail_after(60):
+        while len(found := (await audit.list_entries(COMMAND.scope, Filters(action=action))).items) < count:
+            await trio.lowlevel.checkpoint()
+    return list(found[::-1])
+
+
 async def test_a_listener_who_goes_is_noticed(house: House) -> None:
     _, token = await house.person("anna", Role.ADMINISTRATOR)
     phones = await house.call()
@@ -303,6 +337,18 @@ async def ask_for_levels(house: House, cookie: str, asked: object) -> tuple[list
             except ConnectionClosed as closed:
                 return told, closed.reason.code if closed.reason is not None else 0
     return told, None
+
+
+async def refused_levels(house: House, cookie: str, asked: object) -> int:
+    """The code by which the websocket is closed, before anything is told."""
+    async with house.by_page("/live/levels", cookie) as socket:
+        with trio.fail_after(60):
+            try:
+                await socket.send_message(asked if isinstance(asked, str | bytes) else json.dumps(asked))
+                told = await socket.get_message()
+            except ConnectionClosed as closed:
+                return closed.reason.code if closed.reason is not None else 0
+    raise AssertionError(told)
 
 
 async def test_levels_of_what_one_may_see_ten_times_a_second(house: House, nursery: trio.Nursery) -> None:
@@ -363,4 +409,4 @@ async def unmanage() -> None:
 @pytest.mark.parametrize("nonsense", ["[", b"\xff\xfe", '{"calls": ["x"]}', {"calls": [str(UUID(int=1))] * 51}, "{}"])
 async def test_levels_asked_for_in_nonsense_are_refused(house: House, nonsense: object) -> None:
     await house.person("anna", Role.ADMINISTRATOR)
-    assert await ask_for_levels(house, await house.cookie("anna"), nonsense) == ([], 4400)
+    assert await refused_levels(house, await house.cookie("anna"), nonsense) == 4400

@@ -3,16 +3,22 @@
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from datetime import UTC, datetime
 from uuid import UUID
 
 import pytest
 import trio
 from quart import Response
 from quart_trio import QuartTrio
+from structlog.testing import capture_logs
 
-from portal import memory
+from portal import memory, notes
 from portal.config import PortalConfig
+from schema import audit
+from schema.audit import Filters
+from schema.entries import Action
 from tests.databases import TEMPLATE, PostgresServer
+from tests.people import COMMAND
 from tests.portal.api.conftest import START, Api, Engine, keep
 from tests.portal.visitor import Visitor, add_account
 
@@ -20,6 +26,7 @@ Away = Callable[[], AbstractContextManager[None]]
 PAUSE = {"state": "paused"}
 # Who asks and which call, then the pause itself; a busy machine adds to it.
 ANSWERED_WITHIN_S = 4.0
+PATIENCE_S = 60
 
 
 @pytest.fixture
@@ -44,6 +51,29 @@ async def test_a_program_pauses_a_call_that_it_listed(api: Api, engine: Engine, 
         assert (await api.put(path_of(record.id), json=PAUSE)).status_code == 200
         assert trio.current_time() - began_s < ANSWERED_WITHIN_S
     assert engine.asked == [("pause", record.id, "ada", "api")]
+
+
+async def test_who_paused_is_written_down_once_the_database_is_back(
+    api: Api, engine: Engine, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notes, "AGAIN_S", 0.05)
+    record = await keep()
+    assert (await api.get("/api/v1/calls")).status_code == 200
+    with capture_logs() as logged:
+        with postgres.away():
+            assert (await api.put(path_of(record.id), json=PAUSE)).status_code == 200
+            paused_at = datetime.now(UTC)
+            with trio.fail_after(PATIENCE_S):
+                while [one["event"] for one in logged].count("audit_entry_waits") < 2:
+                    await trio.lowlevel.checkpoint()
+            gone_on_at = datetime.now(UTC)
+        with trio.fail_after(PATIENCE_S):
+            while api.app.extensions[notes.WAITING]:
+                await trio.lowlevel.checkpoint()
+    found = await audit.list_entries(COMMAND.scope, Filters(action=Action.PAUSE))
+    (entry,) = found.items
+    assert (entry.initiator_login, entry.about.id) == ("ada", str(record.id))
+    assert entry.at <= paused_at < gone_on_at  # when it was done, and not when it could be written down
 
 
 async def test_a_browser_pauses_and_sees_the_call_that_it_shows(app: QuartTrio, engine: Engine, away: Away) -> None:

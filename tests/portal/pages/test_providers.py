@@ -1,12 +1,15 @@
 """Pages of identity providers: they are added, tested, changed and deleted, and their secrets are never shown."""
 
+import base64
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
-from schema import providers
-from schema.database import Database
-from schema.roles import Role
+from schema import providers, roles_kept, users
+from schema.database import Database, reading, rows
+from schema.profiles import RoleFields
+from schema.roles import Grant, Permission, Reach, Role
 from tests.people import COMMAND
 from tests.portal.provider import CLIENT_ID, CLIENT_SECRET, Provider, provider
 from tests.portal.visitor import Visitor, add_account
@@ -117,3 +120,64 @@ async def test_it_is_offered_on_the_sign_in_page(database: Database, visitor: Vi
     shown = await page(visitor, "/sign-in?next=/calls")
     assert "Acme &amp; Co" in shown
     assert f"/sign-in/oidc/{(await only()).id}?next=/calls" in shown
+
+
+async def test_no_secret_of_a_provider_stands_in_the_audit_trail(database: Database, visitor: Visitor) -> None:
+    first, second = "first-secret-of-a-client", "second-secret-of-a-client"
+    await sign_in(visitor)
+    assert (await send(visitor, f"{PATH}/new", **FIELDS, **OUT_THERE, client_secret=first))[0] == 303
+    path = f"{PATH}/{(await only()).id}"
+    assert (await send(visitor, path, **FIELDS, **OUT_THERE, client_secret=second))[0] == 303
+    assert (await send(visitor, f"{path}/delete"))[0] == 303
+    kept = await trail()
+    assert sum("login.example.com" in one for one in kept) >= 2  # made and deleted, with what is no secret
+    for secret in (first, second):
+        for form in (secret, secret.encode().hex(), base64.b64encode(secret.encode()).decode()):
+            assert not any(form in one for one in kept)
+
+
+@reading
+async def trail() -> list[str]:
+    """Each entry of the audit trail, all columns of it."""
+    found = await rows("SELECT * FROM audit_entry")
+    return [
+        " ".join(one.decode("latin-1") if isinstance(one, bytes) else str(one) for one in row.values()) for row in found
+    ]
+
+
+async def test_what_an_operator_added_an_administrator_only_looks_at(database: Database, visitor: Visitor) -> None:
+    fields = providers.ProviderFields(name="Acme", issuer=OUT_THERE["issuer"], client_id=CLIENT_ID)
+    made = await providers.create_provider(COMMAND, fields)
+    await sign_in(visitor)
+    shown = await page(visitor, f"{PATH}/{made.id}")
+    assert "only an operator can change or delete it" in shown
+    assert "/delete" not in shown
+    assert ">Save<" not in shown
+    status, shown = await send(visitor, f"{PATH}/{made.id}", **FIELDS, issuer="https://evil.example")
+    assert (status, "only an operator can change or delete it" in shown) == (422, True)
+    assert (await send(visitor, f"{PATH}/{made.id}/delete"))[0] == 303
+    assert await only() == made
+
+
+async def test_settings_alone_arrange_no_provider(database: Database, visitor: Visitor) -> None:
+    grant = Grant(Reach.TENANT, frozenset({Permission.MANAGE_SETTINGS}))
+    role = (await roles_kept.copy_role(COMMAND, Role.ADMINISTRATOR, RoleFields(name="Settings", grant=grant))).id
+    account = await add_account("olga")
+    found = await users.get_user(COMMAND.scope, account.id)
+    await users.update_user(COMMAND, account.id, replace(found.fields, role=role))
+    await visitor.sign_in("olga")
+    assert (await visitor.get(PATH)).status_code == 403
+    token = {"csrf_token": await visitor.token("/administration")}
+    assert (await visitor.post(f"{PATH}/new", {**FIELDS, **OUT_THERE, **token})).status_code == 403
+    assert await providers.list_providers(COMMAND.scope) == ()
+
+
+async def test_a_test_does_not_look_at_the_inside_of_the_network_for_an_administrator(
+    database: Database, visitor: Visitor, idp: Provider
+) -> None:
+    await sign_in(visitor)
+    inside = f"https://127.0.0.2:{idp.issuer.rpartition(':')[2]}"
+    assert (await send(visitor, f"{PATH}/new", **FIELDS, issuer=inside))[0] == 303
+    status, shown = await send(visitor, f"{PATH}/{(await only()).id}/test")
+    assert (status, "is on the inside of this network" in shown) == (200, True)
+    assert "does not answer" not in shown
