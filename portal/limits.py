@@ -17,6 +17,8 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
+from schema.checked import folded
+
 
 @dataclass(frozen=True, slots=True)
 class Rule:
@@ -128,7 +130,7 @@ class Attempts:
 
     @staticmethod
     def _rules(kind: Kind, name: str, address: str) -> dict[tuple[str, ...], Rule]:
-        who, where = name.casefold(), _network(address)
+        who, where = folded(name), _network(address)
         keys = {
             (kind.name, HERE, who, where): kind.here,
             (kind.name, "address", where): kind.address,

@@ -6,6 +6,7 @@ Not here: hashes, and sentences in the reader's language (`passwords.py`), who s
 """
 
 import string
+import unicodedata
 from collections.abc import Mapping
 from functools import cache
 from typing import Final
@@ -25,6 +26,7 @@ AROUND_A_WORD: Final = string.digits + string.punctuation + string.whitespace
 SENTENCES: Final[Mapping[str, str]] = {
     "empty": "The password is empty.",
     "no_text": "The password is no text in UTF-8.",
+    "control": "The password has characters in it that no keyboard types, such as a line break.",
     "short": "The password has {num} characters; {fewest} or more are needed.",
     "long": "The password is longer than {most} characters.",
     "monotonous": "The password is one character again and again, or nothing but blanks.",
@@ -50,6 +52,8 @@ def check(password: str, login: str, policy: PasswordPolicy = PasswordPolicy()) 
         password.encode()
     except UnicodeEncodeError as error:
         raise PasswordRefused("no_text") from error
+    if any(unicodedata.category(character) == "Cc" for character in password):
+        raise PasswordRefused("control")
     if len(password) < policy.characters:
         raise PasswordRefused("short", num=len(password), fewest=policy.characters)
     if len(password) > MOST_CHARACTERS:

@@ -62,6 +62,7 @@ def in_words(refused: PasswordRefused) -> str:
 _WORDS: Final[Mapping[str, Callable[[Mapping[str, Any]], str]]] = {
     "empty": lambda v: gettext("Please fill in this field."),
     "no_text": lambda v: gettext("This has characters in it that are no text."),
+    "control": lambda v: gettext("This has characters in it that no keyboard types, such as a line break."),
     "short": lambda v: ngettext(
         "This has %(num)s character; %(fewest)s or more are needed.",
         "This has %(num)s characters; %(fewest)s or more are needed.",

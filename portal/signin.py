@@ -25,7 +25,7 @@ from portal.errors import Problem
 from portal.passwords import Busy
 from portal.proxy import client_address
 from schema import access, audit, people, providers
-from schema.checked import MOST_CHARACTERS
+from schema.checked import MOST_CHARACTERS, folded
 from schema.entries import About, Action, Application, By, Resource
 from schema.refusals import NotThere
 from schema.roles import Grant, Reach
@@ -184,7 +184,7 @@ async def named(login: str) -> list[Account]:
     tenant, slash, name = login.rpartition("/")
     if slash:
         of_tenants = await people.accounts_by_login(name)
-        found += [account for account in of_tenants if account.tenant.casefold() == tenant.casefold()]
+        found += [account for account in of_tenants if folded(account.tenant) == folded(tenant)]
     return here(found)
 
 

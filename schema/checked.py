@@ -52,7 +52,7 @@ def text_or_none(given: str, field: str) -> str:
 def login(given: str) -> str:
     """Errors: Refusal (text_needed, text_refused, login_slash)."""
     found = text(given, "login")
-    if "/" in found:
+    if "/" in folded(found):
         raise Refusal("login_slash", "login")
     return found
 
@@ -60,7 +60,7 @@ def login(given: str) -> str:
 def tenant_name(given: str) -> str:
     """Errors: Refusal (text_needed, text_refused, tenant_slash)."""
     found = text(given, "name")
-    if "/" in found:
+    if "/" in folded(found):
         raise Refusal("tenant_slash", "name")
     return found
 

@@ -110,7 +110,7 @@ async def ground(
         room=await _room(tenant_id, tenants[0]["max_users"]),
         teams=await _teams(scope, tenant_id),
         roles={as_id(row["id"]): kept_role(row) for row in await _roles(tenant_id)},
-        logins=await _by_login(tenant_id, {clean(login).casefold() for login in logins}),
+        logins=await _by_login(tenant_id, {folded(clean(login)) for login in logins}),
         lines=await _by_line(tenant_id, {clean(line) for line in lines}),
         people=await people_of(scope, tenant_id, set(people)),
     )

@@ -14,6 +14,7 @@ from typing import Final
 from uuid import UUID
 
 from schema.audited import Change, note_in
+from schema.checked import folded
 from schema.columns import as_id
 from schema.confidential import called
 from schema.database import rows
@@ -101,7 +102,7 @@ async def _by(tenant_id: UUID, login: str) -> By:
     found = []
     if login:
         query = "SELECT id, login, name FROM account WHERE tenant_id = $1 AND login_key = $2"
-        found = await rows(query, tenant_id, login.casefold())
+        found = await rows(query, tenant_id, folded(login))
     scope = Scope(tenant_id, NOBODY, Reach.OWN)
     if not found:
         return By(scope, _NOTHING, Application.ENGINE, login=login)

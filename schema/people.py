@@ -10,6 +10,7 @@ import json
 from typing import Any, Final
 from uuid import UUID
 
+from schema.checked import folded
 from schema.columns import as_id
 from schema.database import lookup, rows, unit
 from schema.records import clean
@@ -32,7 +33,7 @@ async def accounts_by_login(login: str) -> list[Account]:
     """The users with this login, one a tenant at most."""
     if clean(login) != login:
         return []  # no database would take it
-    return await _accounts("account.login_key = $1 ORDER BY tenant.name", login.casefold())
+    return await _accounts("account.login_key = $1 ORDER BY tenant.name", folded(login))
 
 
 @lookup

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from uuid import UUID
 
+from schema.checked import folded
 from schema.columns import as_id
 from schema.entries import By
 from schema.ground import Ground, ground, only_own_lines, people_of
@@ -73,7 +74,7 @@ class PhoneLines:
     def _user(self, login: str) -> UUID:
         if not login:
             raise Refusal("text_needed", "user")
-        found = self._there.logins.get(login.casefold())
+        found = self._there.logins.get(folded(login))
         if found is None or found not in self._there.people:
             raise Refusal("user_unknown", "user", login=login, tenant=self._there.tenant.name)
         return found

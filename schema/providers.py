@@ -247,7 +247,7 @@ async def _named(client: Client, external_id: str, login: str) -> Account | Unma
     )
     if not ids and login:
         column = "lower(email) = lower($2)" if client.login_claim is LoginClaim.EMAIL else "login_key = $2"
-        name = login if client.login_claim is LoginClaim.EMAIL else login.casefold()
+        name = login if client.login_claim is LoginClaim.EMAIL else checked.folded(login)
         ids = await rows(f"SELECT id FROM account WHERE tenant_id = $1 AND {column} LIMIT 2", client.tenant.id, name)
     if not ids:
         return Unmatched.UNKNOWN

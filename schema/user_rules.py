@@ -27,7 +27,7 @@ _TEXTS: Final = ("name", "external_id", "broadworks_user_id", "broadworks_group_
 def examined(by: By, there: Ground, given: UserFields, old: User | None) -> UserFields:
     """The fields as they are kept. `old`: the user so far, where there is one. Errors: Refusal."""
     login = checked.login(given.login)
-    taken = there.logins.get(login.casefold())
+    taken = there.logins.get(checked.folded(login))
     if taken is not None and (old is None or taken != old.id):
         raise Refusal("login_taken", "login", login=login, tenant=there.tenant.name)
     role = _examined_role(by, there, given, old)

@@ -131,7 +131,7 @@ class Team(Audited):
     audit = Audit(Resource.GROUPS, name="name", passing=("name_key",))
 
 
-# A user. `login_key` is the login as it is compared: upper and lower case are one; `name_key` that by which lists are
+# A user. `login_key` is the login as it is compared (`checked.folded`); `name_key` that by which lists are
 # sorted, `search` what they are searched in. `role` is a ready-made one, or the base of `role_copy`. `totp_secret` is
 # sealed, `recovery_codes` are hashes (JSON).
 class Account(Audited):

@@ -35,6 +35,13 @@ def test_a_pause_does_not_grow_by_asking_again() -> None:
     assert attempts.begin("anna", HOME, 0.0) == LOGIN.first_s
 
 
+def test_one_login_has_one_count_however_it_is_written() -> None:
+    attempts = Attempts()
+    for login in ("anna", "ANNA", "\uff41nna", "a\uff4ena", "an\uff4ea")[: LOGIN.free]:
+        assert attempts.begin(login, HOME, 0.0) == 0
+    assert attempts.begin("ann\uff41", HOME, 0.0) == LOGIN.first_s
+
+
 def test_pauses_have_an_end() -> None:
     assert LOGIN.pause_s(10_000) == LOGIN.longest_s
 

@@ -116,6 +116,8 @@ async def test_a_login_and_a_phone_are_one_users_in_each_tenant(database_url: st
         amy = await users.create_user(COMMAND, UserFields(login="Ämy", phones=("1",)))
         for fields, code in (
             (UserFields(login="äMY"), "login_taken"),
+            (UserFields(login="A\u0308\uff2d\uff39"), "login_taken"),  # written otherwise, it looks the same
+            (UserFields(login="amy\uff0fx"), "login_slash"),
             (UserFields(login="b", phones=("1",)), "phone_taken"),
         ):
             with pytest.raises(Refusal) as refused:
