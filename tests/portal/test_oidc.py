@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,13 +11,15 @@ from quart import Response
 from quart_trio import QuartTrio
 
 from portal import limits, oidc, openid
+from portal.pages import providers as pages
 from schema import providers, tenants, users
 from schema.database import Database
 from schema.entries import Action, Resource
-from schema.profiles import TenantFields
+from schema.profiles import Named, TenantFields
 from schema.providers import LoginClaim
+from schema.roles import READY_MADE, Role
 from tests.people import COMMAND
-from tests.portal.provider import Provider, elliptic_key, provider
+from tests.portal.provider import CLIENT_ID, Provider, elliptic_key, provider
 from tests.portal.visitor import Visitor, add_account
 from tests.portal.vouching import anna, came_back, change, external_id, is_in, logins, registered, signed_in, told
 
@@ -313,3 +316,40 @@ async def test_at_a_tenants_host_name_only_its_own_provider_is_there(
     )
     answer = await visitor.get(f"/sign-in/oidc/{made.id}", headers={"Host": "beta.example.com"})
     assert "redirect_uri=http%3A%2F%2Fbeta.example.com%2Fsign-in%2Foidc%2Fcallback" in answer.headers["Location"]
+
+
+async def by_administrator(**fields: Any) -> str:
+    """The address at which one begins to sign in with a provider that an administrator added."""
+    administrator = replace(COMMAND, grant=READY_MADE[Role.ADMINISTRATOR])
+    made = await providers.create_provider(
+        administrator, providers.ProviderFields(name="Acme", client_id=CLIENT_ID, **fields)
+    )
+    return f"/sign-in/oidc/{made.id}"
+
+
+async def test_a_provider_on_the_inside_that_no_operator_added_is_not_asked(
+    database: Database, visitor: Visitor, idp: Provider
+) -> None:
+    start = await by_administrator(issuer=f"https://127.0.0.2:{idp.issuer.rpartition(':')[2]}")
+    answer = await visitor.get(start)
+    assert answer.status_code == 502
+    assert "leads to the inside of this network" in await told(answer)
+
+
+async def test_all_that_keeps_somebody_out_is_said(app: QuartTrio) -> None:
+    given = providers.Client(
+        id=COMMAND.scope.tenant_id,
+        tenant=Named(COMMAND.scope.tenant_id, "Default"),
+        name="Acme",
+        issuer="https://login.example.com",
+        client_id=CLIENT_ID,
+        client_secret="",
+        login_claim=LoginClaim.USERNAME,
+        platform=False,
+    )
+    async with app.test_request_context("/"):
+        said = [oidc.UNMATCHED[why](given, "anna") for why in providers.Unmatched]
+        said += [oidc.SENTENCES[trouble]("Acme") for trouble in openid.Trouble]
+        assert len(set(said)) == len(said)
+        assert "more rights than Acme may sign in" in oidc.UNMATCHED[providers.Unmatched.BEYOND](given, "op")
+        assert {trouble: sentence() for trouble, sentence in pages.SENTENCES.items()}.keys() == set(openid.Trouble)
