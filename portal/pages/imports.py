@@ -32,6 +32,8 @@ from schema.roles import Reach
 
 EXTENSION: Final = "earshot_uploads"
 LINES: Final = 100
+# What a cell takes besides its text, in the table and once more in the plan.
+CELL_BYTES: Final = 100
 Shown = Literal["all", "create", "update", "unchanged", "error"]
 SHOWN: Final[tuple[Shown, ...]] = ("all", "create", "update", "unchanged", "error")
 
@@ -199,7 +201,13 @@ def _uploads() -> Uploads[Upload]:
 
 
 def _keep(upload: Upload) -> str:
-    return _uploads().keep(gate.account().id, upload)
+    account = gate.account()
+    return _uploads().keep(account.id, upload, tenant_id=account.tenant_id, size=_size(upload))
+
+
+def _size(upload: Upload) -> int:
+    cells = [cell for line in upload.table.lines for cell in line.cells.values()]
+    return 2 * sum(CELL_BYTES + len(cell) for cell in cells)
 
 
 def _upload(kind: Kind, name: str) -> Upload | None:
