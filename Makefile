@@ -20,13 +20,14 @@ TOOL_PATH := $$PATH:$$(echo /usr/lib/postgresql/*/bin | tr ' ' ':')
 
 BENCHES := bench-capacity bench-finish bench-sustained bench-latency
 
-.PHONY: help demo run install assets test test-tools check $(BENCHES) bench-tools clean
+.PHONY: help demo run install assets catalogues test test-tools check $(BENCHES) bench-tools clean
 
 help:
 	@echo "make demo               see Earshot at work: three calls, and a portal to sign in to (Ctrl-C ends it)"
 	@echo "make run                record calls (the first time, this installs Earshot into $(VENV))"
 	@echo "make install            install only; make assets: the portal's front-end packages only"
 	@echo "make check test         what CI does"
+	@echo "make catalogues         bring the translations' files up to date with the texts of the portal"
 	@echo "make bench-capacity     how many calls one engine carries; also $(wordlist 2,99,$(BENCHES))"
 	@echo "make clean              remove $(VENV) and what tools left; recordings stay"
 
@@ -72,6 +73,9 @@ $(ASSETS): package.json package-lock.json .npmrc portal/assets.py | $(BIN)/pip
 	echo "Getting the portal's front-end packages."; \
 	npm ci --no-audit --no-fund --no-update-notifier --loglevel=error >/dev/null
 	@$(BIN)/python -m portal.assets
+
+catalogues: $(VENV)/.installed
+	$(BIN)/python -m portal.catalogues
 
 test: $(VENV)/.installed-for-development $(ASSETS) test-tools
 	$(BIN)/pytest --numprocesses auto --dist loadfile
