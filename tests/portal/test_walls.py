@@ -22,6 +22,8 @@ from quart.testing.connections import WebsocketDisconnectError
 from quart_trio import QuartTrio
 from werkzeug.routing import Rule
 
+from portal import gateways
+from portal.api import calls
 from portal.app import create_app
 from portal.config import PortalConfig
 from portal.gateways import open_gateways
@@ -212,10 +214,12 @@ def expected(asker: str, endpoint: str, method: str, owner: str) -> str:
 
 
 @pytest.fixture
-async def walled(config: PortalConfig, database: Database) -> AsyncIterator[QuartTrio]:
-    """The portal, with lines to engines of which there are none."""
-    async with open_gateways(bytes(32), nodes) as gateways:
-        yield create_app(config, gateways)
+async def walled(config: PortalConfig, database: Database, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[QuartTrio]:
+    """The portal, with lines to engines of which there are none, and nobody waits for them."""
+    monkeypatch.setattr(calls, "ANSWER_S", 0.01)
+    monkeypatch.setattr(gateways, "PATIENCE_S", 0.01)
+    async with open_gateways(bytes(32), nodes) as lines:
+        yield create_app(config, lines)
 
 
 async def test_every_route_has_a_line_and_every_line_a_route(walled: QuartTrio) -> None:
