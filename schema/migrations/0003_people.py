@@ -274,4 +274,8 @@ class Migration(migrations.Migration):
             model_name="Tenant",
             index=Index(fields=["name_key", "id"], name="tenant_name_key"),
         ),
+        ops.AddIndex(
+            model_name="Recording",
+            index=Index(fields=["tenant_id", "bytes"], name="recording_bytes"),
+        ),
     ]

@@ -2,13 +2,14 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
 from schema import access, calls, clerk, people, platform, tenants, users
 from schema.audit import list_entries
 from schema.columns import new_id
-from schema.database import open_database
+from schema.database import open_database, reading, rows
 from schema.profiles import PlatformFields, TenantFields, UserFields
 from schema.refusals import NotThere, Refusal
 from schema.roles import Reach, Role
@@ -237,3 +238,17 @@ async def test_tenants_are_listed_page_by_page_and_searched(database_url: str) -
         assert await names(COMMAND.scope) == ["b", "C", "Default"]
         with pytest.raises(ValueError, match="Begin again"):
             await tenants.list_tenants(COMMAND.scope, cursor="x")
+
+
+async def test_what_is_stored_is_summed_without_reading_recordings(tmp_path: Path) -> None:
+    """SQLite says how it will find it; PostgreSQL would read a table as small as a test's from end to end."""
+
+    @reading
+    async def plan() -> list[str]:
+        query = "SELECT tenant_id, sum(bytes) AS sum FROM recording WHERE tenant_id IN ($1, $2) GROUP BY tenant_id"
+        return [row["detail"] for row in await rows(f"EXPLAIN QUERY PLAN {query}", DEFAULT_TENANT, new_id())]
+
+    async with open_database(f"sqlite:///{tmp_path / 'earshot.sqlite'}", migrate=True, key=KEY):
+        assert [step for step in await plan() if "recording" in step] == [
+            "SEARCH recording USING COVERING INDEX recording_bytes (tenant_id=?)"
+        ]
