@@ -49,6 +49,9 @@ OF_DATA: Final[Mapping[str, Callable[[Mapping[str, Any]], str]]] = {
     "role_in_use": lambda v: gettext("Somebody has the role %(role)s. Give them another one first.", **v),
     "role_ready_made": lambda v: gettext("The ready-made roles stay as they are. Make a copy and change that."),
     "beyond_you": lambda v: gettext("This would give rights that you do not have yourself."),
+    "above_you": lambda v: gettext(
+        "This user has rights that you do not have. Only somebody who has them can change this account."
+    ),
     "yourself": lambda v: gettext("You would take your own access away. Another administrator can do that."),
     "managed_unclear": lambda v: gettext(
         "%(name)s is a group and a login of %(tenant)s, so it is not clear whom to manage.", **v

@@ -126,7 +126,7 @@ async def close_sessions(
 ) -> tuple[bytes, ...]:
     """Ends the sessions of a user: `only` that one, or all `but` that one. Gives the hashes of those that ended.
 
-    Errors: NotThere; Refusal `beyond_you`.
+    Errors: NotThere; Refusal `above_you`.
     """
     async with changing(by) as changes:
         owner = await _reached(by, user_id)
@@ -176,7 +176,7 @@ async def add_token(
 ) -> None:
     """Keeps a key to the API by its hash. `permissions`: all that it gives, None for whatever its owner has.
 
-    Errors: NotThere; Refusal `beyond_you`, also for permissions that its owner does not have.
+    Errors: NotThere; Refusal `above_you`; `beyond_you` for permissions that its owner does not have.
     """
     async with changing(by):
         owner = await _reached(by, user_id)
@@ -234,7 +234,7 @@ async def list_tokens(scope: Scope, user_id: UUID) -> tuple[TokenView, ...]:
 
 @unit
 async def revoke_token(by: By, user_id: UUID, token_hash: bytes) -> None:
-    """A token of this user opens nothing any more. Errors: NotThere; Refusal `beyond_you`."""
+    """A token of this user opens nothing any more. Errors: NotThere; Refusal `above_you`."""
     async with changing(by):
         owner = await _reached(by, user_id)
         found = await ApiToken.get_or_none(token_hash=token_hash.hex(), account_id=owner.id)
@@ -252,7 +252,7 @@ async def set_password(
 ) -> tuple[bytes, ...]:
     """A new password. It ends all sessions but `keep`, whose hashes are given, and links that were mailed before.
 
-    `must_change`: it is to be changed at the next sign-in. Errors: NotThere; Refusal `beyond_you`.
+    `must_change`: it is to be changed at the next sign-in. Errors: NotThere; Refusal `above_you`.
     """
     async with changing(by, action=Action.CHANGE_PASSWORD):
         await _reached(by, user_id)
@@ -279,7 +279,7 @@ async def make_link(by: By | None, user_id: UUID, link_hash: bytes, *, invitatio
     """Keeps a link by its hash; the ones of this kind that the user had before open nothing any more.
 
     `by`: None where somebody asked for it at the sign-in page: nobody knows who it was.
-    Errors: NotThere; Refusal `beyond_you`.
+    Errors: NotThere; Refusal `above_you`.
     """
     owner = await account(user_id) if by is None else await _reached(by, user_id)
     if owner is None:
@@ -346,7 +346,7 @@ async def set_totp(by: By, secret: str, step: int, code_hashes: Sequence[bytes])
 
 @unit
 async def clear_totp(by: By, user_id: UUID) -> None:
-    """Somebody has no second factor any more, nor codes in its place. Errors: NotThere; Refusal `beyond_you`."""
+    """Somebody has no second factor any more, nor codes in its place. Errors: NotThere; Refusal `above_you`."""
     async with changing(by):
         row = await _locked((await _reached(by, user_id)).id)
         row.totp_secret, row.recovery_codes = "", "[]"
@@ -398,12 +398,12 @@ async def _himself(by: By) -> Account:
 
 
 async def _reached(by: By, user_id: UUID) -> Account:
-    """A user whose access `by` may change. Errors: NotThere; Refusal `beyond_you`."""
+    """A user whose access `by` may change. Errors: NotThere; Refusal `above_you`."""
     found = await account(user_id)
     if found is None or not _reaches(by.scope, found):
         raise NotThere
     if by.account_id != user_id and not by.grant.covers(found.grant):
-        raise Refusal("beyond_you")
+        raise Refusal("above_you")
     return found
 
 

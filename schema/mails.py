@@ -314,6 +314,13 @@ async def count_mails(scope: Scope) -> dict[MailState, int]:
     return {MailState(row["state"]): int(row["number"]) for row in await rows(query, *values)}
 
 
+@reading
+async def can_go_out() -> bool:
+    """Whether a mail server is set up at all: until then mails wait."""
+    (row,) = await rows("SELECT smtp_host, mail_from FROM platform LIMIT 1")
+    return bool(row["smtp_host"] and row["mail_from"])
+
+
 @unit
 async def smtp_server() -> SmtpServer:
     """How mail goes out, the password included: for who sends it, and for nobody's eyes. Errors: NotReadable."""

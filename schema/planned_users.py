@@ -74,7 +74,10 @@ class UserLines:
         self._seen.add(key)
         user_id = self._there.logins.get(key) or self._new.get(key, _NOBODY)
         old = self._known.get(user_id)
-        fields = examined(self._by, self._there, self._understood(login, cells, old, user_id), old)
+        fields = self._understood(login, cells, old, user_id)
+        # What changes nothing needs no right: lists of users who stand above their reader are taken as well.
+        if old is None or fields != old.fields:
+            fields = examined(self._by, self._there, fields, old)
         if old is None:
             self._made.append((user_id, fields))
         else:

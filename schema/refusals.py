@@ -28,6 +28,7 @@ SENTENCES: Final[Mapping[str, str]] = {
     "role_in_use": "Somebody has the role {role}. Give them another one first.",
     "role_ready_made": "The ready-made roles stay as they are. Make a copy and change that.",
     "beyond_you": "This would give rights that you do not have yourself.",
+    "above_you": "This user has rights that you do not have. Only somebody who has them can change this account.",
     "yourself": "You would take your own access away. Another administrator can do that.",
     "managed_unclear": "{name} is a group and a login of {tenant}, so it is not clear whom to manage.",
     "managed_unknown": "There is neither a group nor a login {name} in {tenant}. Add who is in it first.",

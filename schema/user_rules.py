@@ -78,7 +78,7 @@ def make_room(there: Ground) -> None:
 def _examined_role(by: By, there: Ground, given: UserFields, old: User | None) -> RoleKept:
     role = there.role(given.role)
     if old is not None and not by.grant.covers(old.grant):
-        raise Refusal("beyond_you")
+        raise Refusal("above_you")
     if (old is None or old.fields.role != given.role) and not by.grant.covers(role.grant):
         raise Refusal("beyond_you", "role")
     if old is not None and old.id == by.account_id:

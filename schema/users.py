@@ -97,7 +97,7 @@ async def update_user_and_password(
 async def disable_user(by: By, user_id: UUID) -> User:
     """A disabled user is kept with his calls and phones, counts towards no limit and cannot sign in.
 
-    Errors: Refusal (yourself, beyond_you), NotThere.
+    Errors: Refusal (yourself, above_you), NotThere.
     """
     async with changing(by):
         await exclusively()
@@ -105,7 +105,7 @@ async def disable_user(by: By, user_id: UUID) -> User:
         if user_id == by.account_id:
             raise Refusal("yourself")
         if not by.grant.covers(old.grant):
-            raise Refusal("beyond_you")
+            raise Refusal("above_you")
         if old.disabled_at is None:
             row = await _row(user_id)
             row.disabled_at = datetime.now(UTC)
@@ -116,12 +116,12 @@ async def disable_user(by: By, user_id: UUID) -> User:
 
 @unit
 async def enable_user(by: By, user_id: UUID) -> User:
-    """Errors: Refusal (limit_of_users, beyond_you), NotThere."""
+    """Errors: Refusal (limit_of_users, above_you), NotThere."""
     async with changing(by):
         await exclusively()
         old = await _reread(by, user_id)
         if not by.grant.covers(old.grant):
-            raise Refusal("beyond_you")
+            raise Refusal("above_you")
         if old.disabled_at is not None:
             make_room(await ground(by.scope, old.tenant.id))
             row = await _row(user_id)

@@ -63,7 +63,9 @@ COLUMNS: Final[Mapping[Kind, Mapping[str, Term]]] = {
         ),
         "may_sign_in": Term(
             lambda: gettext("Web access"),
-            lambda: gettext("yes or no. Going from yes to no ends the user's sessions at once and revokes the API tokens."),
+            lambda: gettext(
+                "yes or no. Going from yes to no ends the user's sessions at once and revokes the API tokens."
+            ),
         ),
         "must_change_password": Term(lambda: gettext("Must change the password"), lambda: gettext("yes or no.")),
         "confidential": Term(
@@ -107,12 +109,14 @@ COLUMNS: Final[Mapping[Kind, Mapping[str, Term]]] = {
 # Where a field and its column are not called alike.
 _COLUMN_OF: Final = {"group_id": "group", "user_id": "user", "manages_groups": "manages", "manages_users": "manages"}
 
+# What the template's line is about: never taken for somebody, so that it may stay in the file.
+EXAMPLE: Final = "(example)"
 # A line of the template below its header; what it does not name is empty.
 EXAMPLES: Final[Mapping[Kind, Mapping[str, str]]] = {
     "users": {
-        "login": "anna",
-        "name": "Anna",
-        "email": "anna@example.com",
+        "login": EXAMPLE,
+        "name": "First and last name",
+        "email": "example@example.com",
         "role": "user",
         "authentication": "password",
         "may_sign_in": "yes",
@@ -123,8 +127,8 @@ EXAMPLES: Final[Mapping[Kind, Mapping[str, str]]] = {
         "time_zone": "Europe/Paris",
         "phones": "300;12333001100",
     },
-    "phones": {"line": "300", "name": "Reception", "user": "anna"},
-    "groups": {"name": "Support", "language": "fr", "time_zone": "Europe/Paris"},
+    "phones": {"line": EXAMPLE, "name": "Reception", "user": EXAMPLE},
+    "groups": {"name": EXAMPLE, "language": "fr", "time_zone": "Europe/Paris"},
 }
 
 _UNREADABLE: Final[Mapping[Why, Callable[[Unreadable, str], str]]] = {

@@ -17,7 +17,7 @@ from quart.blueprints import BlueprintSetupState
 from quart_babel import gettext
 
 from portal import csv_files, gate
-from portal.csv_files import Table, Unreadable
+from portal.csv_files import Line, Table, Unreadable
 from portal.errors import another_tenant
 from portal.forms import Form, filled, submitted
 from portal.pages import import_words, owners
@@ -55,8 +55,8 @@ class Upload:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A line of the preview. `changes`: names of fields with their old and new values; `wrong`: why it cannot be, and
-    `field` which one that is about, where it is one."""
+    """A line of the preview. `action`: as of a plan, or `example`. `changes`: names of fields with their old and new
+    values; `wrong`: why it cannot be, and `field` which one that is about, where it is one."""
 
     number: int
     action: str
@@ -140,7 +140,7 @@ async def review(kind: Kind, name: str) -> str | Response:
         upload=upload,
         rows=chosen[page * LINES : (page + 1) * LINES],
         shown=shown,
-        counts={"all": len(rows), **{one: counts[one] for one in SHOWN if one != "all"}},
+        counts={"example": counts["example"], **{one: counts[one] for one in SHOWN}, "all": len(rows)},
         addresses=addresses,
         newer=url_for("imports.review", **turn, page=page - 1 or None) if page else "",
         older=url_for("imports.review", **turn, page=page + 1) if len(chosen) > (page + 1) * LINES else "",
@@ -161,7 +161,9 @@ async def apply(kind: Kind, name: str) -> Response:
         await flash(gettext("Nothing was changed: some lines cannot be taken as they are."), "danger")
         return _to("imports.review", **there, show="error")
     try:
-        done = await importing.apply(_by(upload.tenant_id), kind, _given(upload.table), expected=upload.plan)
+        done = await importing.apply(
+            _by(upload.tenant_id), kind, _given(upload.kind, upload.table), expected=upload.plan
+        )
     except Refusal:
         fresh = await _planned(upload)
         await flash(
@@ -223,7 +225,7 @@ def _upload(kind: Kind, name: str) -> Upload | None:
 
 async def _planned(upload: Upload) -> Upload:
     """The same, with what it would change now."""
-    plan = await importing.plan(_by(upload.tenant_id), upload.kind, _given(upload.table))
+    plan = await importing.plan(_by(upload.tenant_id), upload.kind, _given(upload.kind, upload.table))
     return replace(upload, plan=plan)
 
 
@@ -235,20 +237,30 @@ def _by(tenant_id: UUID) -> By:
     return replace(by, scope=replace(by.scope, tenant_id=tenant_id, reach=Reach.TENANT))
 
 
-def _given(table: Table) -> list[dict[str, str]]:
+def _given(kind: Kind, table: Table) -> list[dict[str, str]]:
     """The lines that can be judged at all."""
-    return [line.cells for line in table.lines if not line.too_many]
+    key = importing.COLUMNS[kind][0]
+    return [line.cells for line in table.lines if not line.too_many and not _is_example(line, key)]
+
+
+def _is_example(line: Line, key: str) -> bool:
+    """Whether it is the template's own, whatever became of its other cells. `key`: the column that names a line."""
+    return line.cells.get(key, "").casefold() == import_words.EXAMPLE
 
 
 def _rows(upload: Upload) -> list[Row]:
     """Every line of the file, in its order."""
     planned = iter(upload.plan.lines)
-    return [
-        Row(line.number, "error", "", wrong=import_words.too_many_cells())
-        if line.too_many
-        else _row(line.number, upload.kind, next(planned))
-        for line in upload.table.lines
-    ]
+    key = importing.COLUMNS[upload.kind][0]
+    rows = []
+    for line in upload.table.lines:
+        if line.too_many:
+            rows.append(Row(line.number, "error", "", wrong=import_words.too_many_cells()))
+        elif _is_example(line, key):
+            rows.append(Row(line.number, "example", import_words.EXAMPLE))
+        else:
+            rows.append(_row(line.number, upload.kind, next(planned)))
+    return rows
 
 
 def _row(number: int, kind: Kind, line: PlannedLine) -> Row:

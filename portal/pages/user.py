@@ -16,14 +16,15 @@ from portal.forms import Form, filled, submitted
 from portal.pages import calls as call_pages
 from portal.pages import deeds, inherited, owners, people_words, stale, texts, trail, user_form, ways_in
 from portal.pages.users import blueprint
-from schema import access, calls, users
+from portal.refused import of_data
+from schema import access, calls, mails, users
 from schema.claims import claim_calls
 from schema.profiles import User, UserFields
 from schema.refusals import Refusal
 from schema.roles import Permission, Role
 from schema.user_rules import has_ways_in
 
-__all__ = ["blueprint", "called", "page_of", "there"]
+__all__ = ["blueprint", "called", "is_above", "page_of", "there"]
 
 RECENT_CALLS: Final = 10
 
@@ -34,8 +35,8 @@ async def show(user_id: UUID) -> str:
     user = await there(user_id)
     scope, silent = gate.scope(), await silent_nodes()
     recent = await calls.list_calls(scope, user_id=user_id, limit=RECENT_CALLS, silent_nodes=silent)
-    manages = gate.may(Permission.MANAGE_USERS)
-    arranges = manages and has_ways_in(gate.by(), user_id)
+    manages, above = gate.may(Permission.MANAGE_USERS), is_above(user)
+    arranges = manages and not above and has_ways_in(gate.by(), user_id)
     return await render_template(
         "users/show.html",
         user=user,
@@ -44,6 +45,7 @@ async def show(user_id: UUID) -> str:
         more_calls=recent.next is not None,
         sessions=len(await access.list_sessions(scope, user_id)) if arranges else None,
         mail=await ways_in.last_mail(user_id) if arranges else None,
+        mail_settings=gate.may_call("mail.index") and not await mails.can_go_out(),
         language_form=filled(language=user.fields.language, time_zone=user.fields.time_zone),
         languages=inherited.language_options(),
         zones=inherited.zone_options(),
@@ -52,6 +54,8 @@ async def show(user_id: UUID) -> str:
         managed_groups=user.manages[: len(user.fields.manages_groups)],
         managed_users=user.manages[len(user.fields.manages_groups) :],
         manages=manages,
+        alters=manages and not above,
+        above=of_data(Refusal("above_you")) if manages and above else "",
         is_oneself=user_id == gate.account().id,
         all_tenants=owners.across_tenants(),
         **user_form.inherited_words(user),
@@ -91,6 +95,9 @@ async def new() -> Any:
 async def edit(user_id: UUID) -> Any:
     """A form with the user's fields."""
     user = await there(user_id)
+    if is_above(user):
+        await flash(of_data(Refusal("above_you")), "danger")
+        return redirect(page_of(user_id), 303)
     offered = await user_form.offer(user.tenant.id, user)
     if request.method == "GET":
         return await _form(user_form.filled_with(user, offered), offered, user)
@@ -151,6 +158,11 @@ def page_of(user_id: UUID) -> str:
 async def there(user_id: UUID) -> User:
     """A user whom the one who asks may see; whom he may not see is not found."""
     return await users.get_user(gate.scope(), user_id) or abort(404)
+
+
+def is_above(user: User) -> bool:
+    """Whether he has rights that the one who asks does not have: then he is not the one's to change."""
+    return user.id != gate.account().id and not gate.account().grant.covers(user.grant)
 
 
 def called(user: User) -> str:

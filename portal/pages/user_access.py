@@ -14,7 +14,7 @@ from portal import gate, sessions
 from portal.errors import forbidden
 from portal.forms import filled, submitted
 from portal.pages import deeds, ways_in
-from portal.pages.user import blueprint, called, page_of, there
+from portal.pages.user import blueprint, called, is_above, page_of, there
 from portal.refused import of_data
 from schema import access, users
 from schema.checked import MOST_CHARACTERS
@@ -29,6 +29,9 @@ __all__ = ["blueprint"]
 async def invite(user_id: UUID) -> Any:
     """Mails a link by which he chooses his password; asks where to."""
     user = await _whose_access(user_id)
+    if is_above(user):
+        await flash(of_data(Refusal("above_you")), "danger")
+        return redirect(page_of(user_id), 303)
     if request.method == "GET":
         return await render_template("users/invite.html", f=filled(email=user.fields.email), user=user)
     form = await submitted()

@@ -64,7 +64,10 @@ async def invite(user: User) -> None:
     await access.make_link(gate.by(), user.id, links.hash_of(secret), invitation=True, expires_at=expires_at)
     url = f"{links.origin()}{links.PATH}{secret}"
     await mails.queue_mail(gate.by(), await letters.invitation_mail(account, url, expires_at))
-    await flash(gettext("An invitation to %(email)s is on its way.", email=account.email))
+    if await mails.can_go_out():
+        await flash(gettext("An invitation to %(email)s is on its way.", email=account.email))
+    else:
+        await flash(_waits_for_a_server(account.email), "warning")
 
 
 def can_be_invited(user: User) -> bool:
@@ -123,4 +126,12 @@ async def last_mail(user_id: UUID) -> str:
         return gettext("The last link was mailed to %(email)s: %(at)s.", email=last.to_address, at=at)
     if last.state is MailState.FAILED:
         return gettext("The last link could not be mailed to %(email)s: %(at)s.", email=last.to_address, at=at)
+    if not await mails.can_go_out():
+        return _waits_for_a_server(last.to_address)
     return gettext("A mail with a link to %(email)s waits to be sent since %(at)s.", email=last.to_address, at=at)
+
+
+def _waits_for_a_server(email: str) -> str:
+    if gate.may_call("mail.index"):
+        return gettext("The mail to %(email)s waits: no mail server is set up yet.", email=email)
+    return gettext("The mail to %(email)s waits: no mail server is set up yet. Ask the operator.", email=email)

@@ -217,7 +217,7 @@ async def test_limits_and_rights_hold_for_every_line(database_url: str) -> None:
         ]
         plan = await importing.plan(by(anna), "users", lines)
         found = [line.refusal.code if line.refusal else "" for line in plan.lines]
-        assert found == ["", "limit_of_users", "beyond_you", "yourself", "beyond_you", "managed_unknown"]
+        assert found == ["", "limit_of_users", "above_you", "yourself", "beyond_you", "managed_unknown"]
         assert not (await importing.apply(by(anna), "users", lines)).possible
         done = await importing.apply(by(anna), "users", [{"login": "eve", "phones": "1"}])
         assert done.possible

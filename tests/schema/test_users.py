@@ -262,7 +262,7 @@ async def test_nobody_gives_or_takes_what_is_beyond_his_own_rights(database_url:
         ):
             with pytest.raises(Refusal) as refused:
                 await attempt
-            assert refused.value.code == "beyond_you"
+            assert refused.value.code == "above_you"
         assert await users.get_user(COMMAND.scope, boss.id) == operator
         await users.disable_user(COMMAND, boss.id)
         with pytest.raises(Refusal, match="rights"):

@@ -68,12 +68,21 @@ async def test_each_column_is_explained_and_stands_in_the_template(anna: Desk, k
     assert table.columns == importing.COLUMNS[kind] == tuple(import_words.COLUMNS[kind])
 
 
-async def test_the_templates_can_be_imported_as_they_are(app: QuartTrio) -> None:
+async def test_the_example_of_a_template_is_never_taken_for_somebody(app: QuartTrio) -> None:
     bea = await desk_of(app, "bea", Role.ADMINISTRATOR)
-    for kind in ("groups", "users", "phones"):
+    own = {"groups": {"name": "Sales"}, "users": {"login": "carl"}, "phones": {"line": "401", "user": "carl"}}
+    for kind, cells in own.items():
         response = await bea.visitor.get(f"{PLACE.format(kind)}/template.csv")
         content = await response.get_data(as_text=False)
-        assert "All of it was written:" in await apply(bea, content, kind), kind
+        place, told = await preview(bea, content, kind)
+        assert "This file holds nothing but the example of the template" in told
+        assert f"{place}/apply" not in await bea.page(place)
+        content += csv_files.write([[cells.get(column, "") for column in importing.COLUMNS[kind]]])
+        place, told = await preview(bea, content, kind)
+        assert "2 Example, left out (example)" in told
+        assert "All lines 2 New 1 Changed 0 Unchanged 0 Errors 0" in told
+        assert "All of it was written: 1 new" in await apply(bea, content, kind), kind
+    assert [user.fields.login for user in (await users.list_users(COMMAND.scope)).items] == ["bea", "carl"]
 
 
 @pytest.mark.parametrize(
@@ -266,6 +275,18 @@ async def test_an_exported_list_changes_nothing_when_it_is_imported(anna: Desk, 
     _, told = await preview(anna, await response.get_data(as_text=False))
     assert "Everything in this file is as it is here already." in told
     assert re.search(r"All lines 4 New 0 Changed 0 Unchanged 4 Errors 0", told)
+
+
+async def test_a_list_with_users_above_who_exports_it_can_be_imported_again(anna: Desk, people: People) -> None:
+    await add_account("otto", Role.OPERATOR)
+    response = await anna.visitor.get("/administration/users/export?status=all")
+    content = await response.get_data(as_text=False)
+    _, told = await preview(anna, content)
+    assert "All lines 4 New 0 Changed 0 Unchanged 4 Errors 0" in told
+    _, told = await preview(anna, content.replace(b"Ulla Skinner", b"Ulla Berg"))
+    assert "Changed 1 Unchanged 3 Errors 0" in told
+    _, told = await preview(anna, "login,name\notto,Otto the Great\n")
+    assert "Error otto This user has rights that you do not have." in told
 
 
 async def test_an_operator_imports_into_the_tenant_that_he_chooses(app: QuartTrio, people: People) -> None:

@@ -41,6 +41,19 @@ async def test_a_row_says_who_where_and_how(anna: Desk) -> None:
     assert "Tenant" not in told
 
 
+async def test_what_a_row_names_is_linked_for_who_may_open_it(app: QuartTrio, anna: Desk, people: People) -> None:
+    user = await users.get_user(COMMAND.scope, people.ulla.id)
+    assert user is not None
+    assert user.group is not None
+    links = (f"/administration/groups/{user.group.id}", f"/administration/phones/{user.phones[0].id}")
+    for address in (INDEX, links[0]):
+        page = await anna.page(address)
+        assert [link for link in links if f'href="{link}"' not in page] == ([] if address == INDEX else [links[0]])
+    page = await (await signed_in(app, "sam")).page(INDEX)
+    assert "Support" in page
+    assert [link for link in links if link in page] == []
+
+
 async def test_a_row_says_what_is_special(anna: Desk, people: People) -> None:
     mode = {"recording_mode": "on_demand_start", "phones": ("401", "402"), "confidential": True}
     made = await users.create_user(COMMAND, UserFields(login="carl", **mode))
