@@ -50,3 +50,14 @@ def test_it_can_be_read_on_a_phone_and_in_the_dark(window: Window) -> None:
         expect(page.get_by_text("Old value")).to_be_visible()
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
         assert page.evaluate(CONTRAST) == []
+
+
+def test_on_a_phone_an_entry_fits_and_leads_to_its_page(window: Window) -> None:
+    page = window(as_="anna", viewport=PHONE)
+    page.goto(f"{TRAIL}?resource=users")
+    expect(page.locator(".trail tbody tr").first).to_be_visible()
+    fits = "one => one.scrollWidth <= one.clientWidth"
+    assert page.locator(".table-responsive", has=page.locator(".trail")).evaluate(fits)
+    # The link lies over all of the row: what is clicked is it.
+    page.locator(".trail .trail-what").first.click(force=True)
+    expect(page.get_by_text("Old value")).to_be_visible()
