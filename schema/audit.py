@@ -256,7 +256,7 @@ def _maybe_id(value: UUID | str) -> UUID | None:
 
 
 def _entry(row: Mapping[str, Any]) -> Entry:
-    data = json.loads(row["data"]) if row["data"] else {"fields": {}, "unchanged": {}}
+    data = _read(row["data"])
     return Entry(
         id=as_id(row["id"]),
         tenant_id=None if row["tenant_id"] is None else as_id(row["tenant_id"]),
@@ -269,12 +269,21 @@ def _entry(row: Mapping[str, Any]) -> Entry:
         resource=Resource(row["resource"]),
         action=Action(row["action"]),
         about=About(row["related_id"], row["related_name"], row["parent_id"]),
-        details=json.loads(row["details"]),
-        fields={name: (old, new) for name, (old, new) in data["fields"].items()},
-        unchanged=data["unchanged"],
+        details=_read(row["details"]),
+        fields={name: (old, new) for name, (old, new) in data.get("fields", {}).items()},
+        unchanged=data.get("unchanged", {}),
         number=row["number"],
         erased=row["data"] is None and row["data_hash"] != NOTHING,
     )
+
+
+def _read(text: str | None) -> dict[str, Any]:
+    """What an entry tells; nothing where somebody spoilt it, which `earshot audit verify` tells."""
+    try:
+        found = json.loads(text or "{}")
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _cursor(at: datetime, entry_id: UUID) -> str:

@@ -6,13 +6,26 @@ Not here: how an entry comes to be (`audited.py`), sentences about it (the porta
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Self
 from uuid import UUID
 
 from schema.roles import Grant
 from schema.values import Scope
 
 
-class Application(StrEnum):
+class _Word(StrEnum):
+    """A word of the trail. One that is unknown stands for itself: a later release wrote it, or somebody who had no
+    business to, and whoever reads the trail is to see it.
+    """
+
+    @classmethod
+    def _missing_(cls, value: object) -> Self:
+        word = str.__new__(cls, value)
+        word._name_ = word._value_ = str(value)
+        return word
+
+
+class Application(_Word):
     """Through which something was done."""
 
     WEB = "web"
@@ -22,7 +35,7 @@ class Application(StrEnum):
     COMMAND = "command"
 
 
-class Action(StrEnum):
+class Action(_Word):
     CREATE = "create"
     UPDATE = "update"
     DELETE = "delete"
@@ -42,7 +55,7 @@ class Action(StrEnum):
     PURGE = "purge"
 
 
-class Resource(StrEnum):
+class Resource(_Word):
     """What kind of thing an entry is about."""
 
     CALLS = "calls"

@@ -238,12 +238,14 @@ async def write_all_new(there: Ground, given: Sequence[tuple[UUID, UserFields]])
     kept = {"tenant_id": there.tenant.id, "password_hash": "", "created_at": now}
     await create_all(AccountRow, [{"id": one, **kept, **_columns(there, fields)} for one, fields in given])
     phones = [(one, line) for one, fields in given for line in fields.phones]
+    # Those that are made in one millisecond would sort by chance.
+    ids = sorted(new_id() for _ in phones)
     owned = {"tenant_id": there.tenant.id}
     await create_all(
         PhoneRow,
         [
-            {"id": new_id(), **owned, "account_id": one, "line": line, "search": checked.searched([line])}
-            for one, line in phones
+            {"id": key, **owned, "account_id": one, "line": line, "search": checked.searched([line])}
+            for key, (one, line) in zip(ids, phones, strict=True)
         ],
     )
 

@@ -10,7 +10,7 @@ import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -36,6 +36,8 @@ COLUMNS: Final = (
     *("tenant_id", "tenant", "resource", "action", "related_id", "related_name", "details", "modified", "unchanged"),
     *("number", "erased", "id"),
 )
+
+Word = TypeVar("Word", Resource, Action)
 
 blueprint: Final = Blueprint("audit", __name__, url_prefix="/administration/maintenance/audit-trail")
 
@@ -177,8 +179,8 @@ async def _filters(scope: Scope, kept: dict[str, str]) -> tuple[Filters, str]:
     initiator = kept["initiator"]
     try:
         about = UUID(kept["about"]) if kept["about"] else None
-        resource = Resource(kept["resource"]) if kept["resource"] else None
-        action = Action(kept["action"]) if kept["action"] else None
+        resource = _known(Resource, kept["resource"])
+        action = _known(Action, kept["action"])
     except ValueError:
         abort(404)
     if initiator:
@@ -215,3 +217,10 @@ def _midnight(given: str, days: int = 0) -> datetime | None:
 
 def _options(every: str, words: Any) -> list[tuple[str, str]]:
     return [("", every), *sorted(((str(one), told()) for one, told in words.items()), key=lambda option: option[1])]
+
+
+def _known(words: type[Word], asked: str) -> Word | None:
+    """The word that is asked for. Errors: ValueError, where the trail knows no such one."""
+    if asked and asked not in words.__members__.values():
+        raise ValueError(asked)
+    return words(asked) if asked else None

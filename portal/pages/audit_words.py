@@ -23,58 +23,74 @@ from schema.entries import Action, Application, Entry, Resource
 # A sentence names so many fields; the entry's page shows all.
 MOST_FIELDS: Final = 8
 
-RESOURCES: Final[Mapping[Resource, Words]] = {
-    Resource.CALLS: lambda: gettext("Calls"),
-    Resource.USERS: lambda: gettext("Users"),
-    Resource.GROUPS: lambda: gettext("Groups"),
-    Resource.PHONES: lambda: gettext("Phones"),
-    Resource.ROLES: lambda: gettext("Roles"),
-    Resource.TENANTS: lambda: gettext("Tenants"),
-    Resource.PLATFORM: lambda: gettext("Platform"),
-    Resource.MANAGEMENT: lambda: gettext("Supervision"),
-    Resource.PROVIDERS: lambda: gettext("Single sign-on"),
-    Resource.SESSIONS: lambda: gettext("Sign-in"),
-    Resource.TOKENS: lambda: gettext("API tokens"),
-    Resource.MAIL: lambda: gettext("Mail"),
-    Resource.AUDIT: lambda: gettext("Audit trail"),
-}
 
-ACTIONS: Final[Mapping[Action, Words]] = {
-    Action.CREATE: lambda: pgettext("audit action", "Create"),
-    Action.UPDATE: lambda: pgettext("audit action", "Update"),
-    Action.DELETE: lambda: pgettext("audit action", "Delete"),
-    Action.LOGIN: lambda: pgettext("audit action", "Login"),
-    Action.LOGOUT: lambda: pgettext("audit action", "Logout"),
-    Action.FAILED_LOGIN: lambda: pgettext("audit action", "Failed login"),
-    Action.CHANGE_PASSWORD: lambda: pgettext("audit action", "Change password"),
-    Action.PLAYBACK: lambda: pgettext("audit action", "Playback"),
-    Action.DOWNLOAD: lambda: pgettext("audit action", "Download"),
-    Action.LIVE_MONITOR_START: lambda: pgettext("audit action", "Live monitor start"),
-    Action.LIVE_MONITOR_END: lambda: pgettext("audit action", "Live monitor end"),
-    Action.ASSIGN: lambda: pgettext("audit action", "Assign"),
-    Action.DEASSIGN: lambda: pgettext("audit action", "Deassign"),
-    Action.PAUSE: lambda: pgettext("audit action", "Pause"),
-    Action.RESUME: lambda: pgettext("audit action", "Resume"),
-    Action.EXPORT: lambda: pgettext("audit action", "Export"),
-    Action.PURGE: lambda: pgettext("audit action", "Purge"),
-}
+class _Named(dict[Any, Words]):
+    """Words by what they name; what nobody knows is called what it is called in the trail."""
 
-APPLICATIONS: Final[Mapping[Application, Words]] = {
-    Application.WEB: lambda: gettext("Web"),
-    Application.API: lambda: gettext("API"),
-    Application.ENGINE: lambda: gettext("Engine"),
-    Application.ARCHIVE: lambda: gettext("Archive"),
-    Application.COMMAND: lambda: gettext("Command line"),
-}
+    def __missing__(self, word: str) -> Words:
+        return lambda: str(word)
+
+
+RESOURCES: Final = _Named(
+    {
+        Resource.CALLS: lambda: gettext("Calls"),
+        Resource.USERS: lambda: gettext("Users"),
+        Resource.GROUPS: lambda: gettext("Groups"),
+        Resource.PHONES: lambda: gettext("Phones"),
+        Resource.ROLES: lambda: gettext("Roles"),
+        Resource.TENANTS: lambda: gettext("Tenants"),
+        Resource.PLATFORM: lambda: gettext("Platform"),
+        Resource.MANAGEMENT: lambda: gettext("Supervision"),
+        Resource.PROVIDERS: lambda: gettext("Single sign-on"),
+        Resource.SESSIONS: lambda: gettext("Sign-in"),
+        Resource.TOKENS: lambda: gettext("API tokens"),
+        Resource.MAIL: lambda: gettext("Mail"),
+        Resource.AUDIT: lambda: gettext("Audit trail"),
+    }
+)
+
+ACTIONS: Final = _Named(
+    {
+        Action.CREATE: lambda: pgettext("audit action", "Create"),
+        Action.UPDATE: lambda: pgettext("audit action", "Update"),
+        Action.DELETE: lambda: pgettext("audit action", "Delete"),
+        Action.LOGIN: lambda: pgettext("audit action", "Login"),
+        Action.LOGOUT: lambda: pgettext("audit action", "Logout"),
+        Action.FAILED_LOGIN: lambda: pgettext("audit action", "Failed login"),
+        Action.CHANGE_PASSWORD: lambda: pgettext("audit action", "Change password"),
+        Action.PLAYBACK: lambda: pgettext("audit action", "Playback"),
+        Action.DOWNLOAD: lambda: pgettext("audit action", "Download"),
+        Action.LIVE_MONITOR_START: lambda: pgettext("audit action", "Live monitor start"),
+        Action.LIVE_MONITOR_END: lambda: pgettext("audit action", "Live monitor end"),
+        Action.ASSIGN: lambda: pgettext("audit action", "Assign"),
+        Action.DEASSIGN: lambda: pgettext("audit action", "Deassign"),
+        Action.PAUSE: lambda: pgettext("audit action", "Pause"),
+        Action.RESUME: lambda: pgettext("audit action", "Resume"),
+        Action.EXPORT: lambda: pgettext("audit action", "Export"),
+        Action.PURGE: lambda: pgettext("audit action", "Purge"),
+    }
+)
+
+APPLICATIONS: Final = _Named(
+    {
+        Application.WEB: lambda: gettext("Web"),
+        Application.API: lambda: gettext("API"),
+        Application.ENGINE: lambda: gettext("Engine"),
+        Application.ARCHIVE: lambda: gettext("Archive"),
+        Application.COMMAND: lambda: gettext("Command line"),
+    }
+)
 
 # Who did what nobody did who is known by a login.
-_NOBODY: Final[Mapping[Application, Words]] = {
-    Application.WEB: lambda: gettext("Somebody unknown"),
-    Application.API: lambda: gettext("Somebody unknown"),
-    Application.ENGINE: lambda: gettext("The phone system"),
-    Application.ARCHIVE: lambda: gettext("Earshot"),
-    Application.COMMAND: lambda: gettext("The command line"),
-}
+_NOBODY: Final = _Named(
+    {
+        Application.WEB: lambda: gettext("Somebody unknown"),
+        Application.API: lambda: gettext("Somebody unknown"),
+        Application.ENGINE: lambda: gettext("The phone system"),
+        Application.ARCHIVE: lambda: gettext("Earshot"),
+        Application.COMMAND: lambda: gettext("The command line"),
+    }
+)
 
 
 def initiator(entry: Entry) -> str:
@@ -96,7 +112,12 @@ def related(entry: Entry) -> str:
     """What it happened to, as "kind name"."""
     if not entry.about.id and not entry.about.name:
         return ""
-    return _KINDS[entry.resource](_name(entry))
+    return _thing(entry)
+
+
+def _thing(entry: Entry) -> str:
+    kind = _KINDS.get(entry.resource)
+    return kind(_name(entry)) if kind is not None else _name(entry)
 
 
 def address(entry: Entry) -> str:
@@ -381,9 +402,9 @@ _SENTENCES: Final[Mapping[tuple[Resource, Action], Callable[[Entry], str]]] = {
 
 # What is done to something for the first time, before anybody wrote a sentence about it.
 _OTHERS: Final[Mapping[Action, Callable[[Entry], str]]] = {
-    Action.CREATE: lambda entry: gettext("%(thing)s: created.", thing=_KINDS[entry.resource](_name(entry))),
-    Action.UPDATE: lambda entry: gettext("%(thing)s: changed.", thing=_KINDS[entry.resource](_name(entry))),
-    Action.DELETE: lambda entry: gettext("%(thing)s: deleted.", thing=_KINDS[entry.resource](_name(entry))),
+    Action.CREATE: lambda entry: gettext("%(thing)s: created.", thing=_thing(entry)),
+    Action.UPDATE: lambda entry: gettext("%(thing)s: changed.", thing=_thing(entry)),
+    Action.DELETE: lambda entry: gettext("%(thing)s: deleted.", thing=_thing(entry)),
     Action.EXPORT: lambda entry: gettext("%(list)s: exported.", list=RESOURCES[entry.resource]()),
-    Action.PURGE: lambda entry: gettext("%(thing)s: purged.", thing=_KINDS[entry.resource](_name(entry))),
+    Action.PURGE: lambda entry: gettext("%(thing)s: purged.", thing=_thing(entry)),
 }

@@ -115,7 +115,7 @@ EXAMPLE: Final = "(example)"
 EXAMPLES: Final[Mapping[Kind, Mapping[str, str]]] = {
     "users": {
         "login": EXAMPLE,
-        "name": "First and last name",
+        "name": "Example",
         "email": "example@example.com",
         "role": "user",
         "authentication": "password",

@@ -73,7 +73,8 @@ TOUCHED = {
     "DELETE FROM audit_entry WHERE number > 4": 'Entries 5 to 6 are cut off at the end of the trail: *"call 4"*',
     "UPDATE audit_entry SET number = NULL, chain = '', proof = '00' WHERE number = 6": "The entry without a number "
     '(20*"call 6"*) was not written by Earshot*',
-    "UPDATE audit_entry SET number = 7 WHERE number = 6": "Entry 7 is without a signed end*The last one is of 20*\"call 6\"*",
+    "UPDATE audit_entry SET number = 7 WHERE number = 6": "Entry 7 is without a signed end*"
+    'The last one is of 20*"call 6"*',
     "UPDATE audit_head SET chain = '00' WHERE number = 4": "The end at number 4 in the database was not signed*",
     "DELETE FROM audit_head WHERE number < 4": "Signed ends from number 2 to 2 were removed from the database.",
 }

@@ -16,6 +16,7 @@ from portal.pages import audit_fields, audit_words, lists
 from schema import audit, chain
 from schema.audited import Audited
 from schema.columns import new_id
+from schema.database import rows, unit
 from schema.entries import About, Action, Application, By, Entry, Resource
 from schema.roles import EVERYTHING, Reach, Role
 from schema.values import DEFAULT_TENANT, Account, Scope
@@ -58,6 +59,12 @@ async def entry_of(desk: Desk, text: str) -> str:
     return re.findall(r'href="([^"]+)"', row)[0]
 
 
+@unit
+async def spoil() -> None:
+    """Somebody writes to the database himself."""
+    await rows("UPDATE audit_entry SET action = 'zap', resource = 'moon', application = 'x', details = '{', data = '['")
+
+
 # What was done is told
 
 
@@ -88,6 +95,14 @@ async def test_a_change_stands_in_the_list_and_on_its_own_page(desk: Desk) -> No
     assert "Name Sales Sales North" in everything
     assert "Tenant Default No change" in everything
     assert "Language No change" in everything
+
+
+async def test_what_somebody_spoilt_is_shown_as_it_stands_there(desk: Desk) -> None:
+    await played(7)
+    path = await entry_of(desk, "call 7")
+    await spoil()
+    assert any("moon zap" in row for row in rows_of(await desk.page(TRAIL)))
+    assert "zap" in await desk.words(path)
 
 
 async def test_an_objects_page_shows_its_own_entries(desk: Desk) -> None:
