@@ -16,8 +16,8 @@ async def test_only_proxies_that_are_known_say_who_somebody_is(app: QuartTrio, v
     object.__setattr__(config, "public_url", "https://calls.example.com")
     object.__setattr__(config, "trusted_proxies", (ip_network("192.0.2.8"),))
     await visitor.sign_in("nobody", headers={"X-Forwarded-For": "198.51.100.9"})
-    assert ("address", "192.0.2.7") in counted._counts
-    assert ("address", "198.51.100.9") not in counted._counts
+    assert ("login", "address", "192.0.2.7") in counted._counts
+    assert ("login", "address", "198.51.100.9") not in counted._counts
 
 
 @pytest.mark.parametrize(
