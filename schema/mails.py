@@ -189,6 +189,10 @@ async def queue_mail(by: By | None, mail: Mail) -> UUID:
 @unit
 async def claim_due(now: datetime, limit: int) -> tuple[Claim, ...]:
     """Mails that are due, the ones that waited longest first: they are the caller's until LEASE from `now`."""
+    # Mostly nothing is due: who only looks waits for no writer, and keeps none waiting.
+    due = "SELECT 1 AS one FROM mail_message WHERE state IN ('waiting', 'sending') AND due_at <= $1 LIMIT 1"
+    if not await rows(due, now):
+        return ()
     # SQLite has one writer at a time, and no such clause.
     skip = "" if is_sqlite() else " FOR UPDATE SKIP LOCKED"
     found = await rows(
@@ -236,6 +240,12 @@ async def failed(claim: Claim, failure: Failure, again_at: datetime | None, *, f
 @unit
 async def forget_old(now: datetime) -> None:
     """Deletes what is of no use: contents of mails that came too late, and mails of which nobody asks any more."""
+    useless = (
+        "SELECT 1 AS one FROM mail_message WHERE state = 'failed' AND expires_at <= $1 AND content <> '' "
+        "OR state IN ('sent', 'failed') AND created_at <= $2 LIMIT 1"
+    )
+    if not await rows(useless, now, now - KEPT):
+        return
     await rows("UPDATE mail_message SET content = '' WHERE state = 'failed' AND expires_at <= $1", now)
     await rows("DELETE FROM mail_message WHERE state IN ('sent', 'failed') AND created_at <= $1", now - KEPT)
 

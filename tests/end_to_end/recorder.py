@@ -32,11 +32,11 @@ T = TypeVar("T")
 _starts = itertools.count(random.randrange(1000))
 
 
-def until(look: Callable[[], T], what: str, poll_s: float = POLL_S, patience_s: float = PATIENCE_S) -> T:
+def until(look: Callable[[], T], what: str, poll_s: float = POLL_S) -> T:
     """Looks again and again until it sees something (anything true), and gives it."""
-    deadline = time.monotonic() + patience_s
+    deadline = time.monotonic() + PATIENCE_S
     while not (seen := look()):
-        assert time.monotonic() < deadline, f"waited {patience_s:g} s in vain for {what}"
+        assert time.monotonic() < deadline, f"waited {PATIENCE_S:g} s in vain for {what}"
         time.sleep(poll_s)
     return seen
 
@@ -80,7 +80,7 @@ class Program:
         """The lines that tell of this."""
         return [line for line in self.log() if line["event"] == event]
 
-    def line(self, event: str, patience_s: float = PATIENCE_S) -> dict[str, Any]:
+    def line(self, event: str) -> dict[str, Any]:
         """Waits for a line; gives the first. A process that has ended will write none."""
 
         def look() -> list[dict[str, Any]]:
@@ -91,7 +91,7 @@ class Program:
             )
             return found
 
-        return until(look, f"the line {event!r}", patience_s=patience_s)[0]
+        return until(look, f"the line {event!r}")[0]
 
     def errors(self) -> str:
         """What it wrote to standard error so far."""
